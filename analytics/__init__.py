@@ -1,0 +1,1 @@
+"""Turns stored spans into answers: runs, money, findings, SLOs, alerts. Pure functions over frames."""

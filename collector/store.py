@@ -1,0 +1,137 @@
+"""The one DuckDB file. The only module that imports duckdb; it knows no table by name."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from collector.errors import StoreError
+
+Cursor = duckdb.DuckDBPyConnection
+DatabaseError = duckdb.Error
+
+
+class Store:
+    """An open store. One process owns the file; inside it any thread takes a cursor of its own.
+
+    DuckDB commits are durable (WAL, one fdatasync each). A second execute on a cursor drops the first
+    result, so a cursor belongs to one task and is never shared.
+    """
+
+    def __init__(self, path: Path, *, memory_limit: str = "1GB", threads: int | None = None) -> None:
+        """Open or create the file at `path`.
+
+        Raises StoreError if another process owns it or it cannot be read; the file is never overwritten.
+        """
+        self.path = path
+        settings: dict[str, Any] = {
+            "memory_limit": memory_limit,
+            "checkpoint_threshold": "256MB",
+            "arrow_output_version": "1.4",
+            "temp_directory": str(path.parent / "tmp"),
+            "TimeZone": "UTC",
+        }
+        if threads:
+            settings["threads"] = threads
+        try:
+            self._root = duckdb.connect(str(path), config={"autoload_known_extensions": "false"})
+            for name, value in settings.items():
+                self._root.execute(f"SET {name} = '{value}'")
+        except duckdb.Error as e:
+            raise StoreError(_explain(path, e)) from e
+        self._checkpoint = threading.Lock()
+
+    @contextmanager
+    def cursor(self) -> Iterator[Cursor]:
+        """A cursor for one task; closed at the end."""
+        cursor = self._root.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor]:
+        """A cursor inside a transaction: committed (and so durable) at the end, rolled back on an error."""
+        with self.cursor() as cursor:
+            cursor.begin()
+            try:
+                yield cursor
+            except BaseException:
+                cursor.rollback()
+                raise
+            cursor.commit()
+
+    def migrate(self, package: str) -> list[int]:
+        """Apply the numbered files `NNN_name.sql` of `package`/schema that are not applied yet, each in one
+        transaction with its record. Returns the numbers applied now.
+
+        Raises StoreError if the store is newer than the code.
+        """
+        files = sorted(f for f in resources.files(package).joinpath("schema").iterdir() if f.name.endswith(".sql"))
+        numbers = [int(f.name.split("_")[0]) for f in files]
+        with self.cursor() as c:
+            c.execute(
+                "CREATE TABLE IF NOT EXISTS migrations "
+                "(package VARCHAR, number INTEGER, name VARCHAR, applied_at TIMESTAMP DEFAULT now())"
+            )
+            done = {row[0] for row in c.execute("SELECT number FROM migrations WHERE package = ?", [package]).fetchall()}
+        if unknown := done - set(numbers):
+            raise StoreError(
+                f"{self.path} was written by a newer version ({package} migration {max(unknown)} is unknown here): "
+                "install that version, or restore a backup made by this one"
+            )
+        applied = []
+        for number, file in zip(numbers, files, strict=True):
+            if number in done:
+                continue
+            with self.transaction() as c:
+                c.execute(file.read_text())
+                c.execute(
+                    "INSERT INTO migrations (package, number, name) VALUES (?, ?, ?)", [package, number, file.name]
+                )
+            applied.append(number)
+        return applied
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file; skipped quietly while another transaction is in the way."""
+        if not self._checkpoint.acquire(blocking=False):
+            return
+        try:
+            with self.cursor() as c:
+                c.execute("CHECKPOINT")
+        except duckdb.TransactionException:
+            pass
+        finally:
+            self._checkpoint.release()
+
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log."""
+        wal = self.path.with_name(self.path.name + ".wal")
+        return wal.stat().st_size if wal.exists() else 0
+
+    def settings(self) -> dict[str, Any]:
+        """DuckDB settings in force that matter to an operator."""
+        names = ("memory_limit", "threads", "checkpoint_threshold")
+        with self.cursor() as c:
+            rows = c.execute("SELECT name, value FROM duckdb_settings() WHERE name IN (?, ?, ?)", list(names)).fetchall()
+        return json.loads(json.dumps(dict(rows)))
+
+    def close(self) -> None:
+        """Fold the log and close; nothing may use the store afterwards."""
+        self.checkpoint()
+        self._root.close()
+
+
+def _explain(path: Path, error: Exception) -> str:
+    text = str(error)
+    if "lock" in text.lower():
+        return f"another process has {path} open: stop it, or ask it over its API"
+    if "version number" in text:
+        return f"{path} was written by another DuckDB version: {text.splitlines()[0]}"
+    return f"cannot open {path}: {text.splitlines()[0]}. The file was not changed; restore a backup if it is damaged"
