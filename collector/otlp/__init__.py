@@ -1,0 +1,1 @@
+"""OTLP bytes to columns and back. Pure: no I/O, no store, no dialect."""
