@@ -1,0 +1,97 @@
+"""Stores for tests and for looking at pages: an empty one and one full of synthetic runs, always the same."""
+
+import random
+from pathlib import Path
+
+import pyarrow as pa
+
+from collector.store import Cursor, Store
+from tests.scenarios import AGENTS, SCENARIOS, large, plain
+from tests.traces import HOUR, PRICES_PUSD, SECOND, Rows, Trace
+
+DAY = 24 * HOUR
+DEMO_NOW_NS = 1795186800 * SECOND  # 2026-11-20T15:00:00Z
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+    "\x1b[31mred\x1b[0m agent",
+    "\u202emalicious-\u05e1\u05d5\u05db\u05df \u0648\u0643\u064a\u0644",
+    "an-agent-whose-name-goes-on-and-on-" + "and-on-" * 24 + "end",
+)
+
+
+def write(cursor: Cursor, rows: Rows) -> None:
+    """Insert all rows, one table at a time."""
+    for table, values in rows.tables.items():
+        schema = cursor.sql(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
+        cursor.register("incoming", pa.Table.from_pylist(values, schema=schema))
+        cursor.execute(f"INSERT INTO {table} SELECT * FROM incoming")
+        cursor.unregister("incoming")
+
+
+def _events(rows: Rows, runs: int) -> None:
+    """The ledger beside the stored spans."""
+    for outcome, reason, items in (
+        ("rejected", "zero_trace_id", 12),
+        ("rejected", "too_old", 3),
+        ("deduplicated", "same_span", 640),
+        ("conflicting", "other_content", 2),
+        ("repaired", "invalid_utf8:name", 5),
+        ("dropped", "too_deep", 4),
+    ):
+        hour = pa.scalar((DEMO_NOW_NS // HOUR) * HOUR // 1000, pa.timestamp("us")).as_py()
+        rows.add("ingest_events", batch=runs, hour=hour, signal="traces", outcome=outcome, reason=reason, items=items)
+    for key, count in (
+        ("gen_ai.input.messages", 1840),
+        ("gen_ai.output.messages", 1790),
+        ("http.url", 312),
+        ("<b>key</b>", 1),
+    ):
+        rows.add("dropped_keys", key=key, values_dropped=count)
+
+
+def empty_store(path: Path) -> Store:
+    """A migrated store without a single row."""
+    store = Store(path)
+    store.migrate("collector")
+    store.migrate("analytics")
+    return store
+
+
+def demo_store(path: Path, runs: int = 200, *, now_ns: int = DEMO_NOW_NS, large_run_spans: int = 0) -> Store:
+    """A store with `runs` runs over the nine days before `now_ns`, the newest first to end at it.
+
+    Four tenants, four agents and some with hostile names, four priced models, unpriced and unknown calls,
+    loops, sub-agents, derived and denied tool calls, stuck, running and failed runs, quarantined spans.
+    `large_run_spans` adds one run with about that many spans (`large-run` is its agent).
+    """
+    rng, rows, models = random.Random(7), Rows(), list(PRICES_PUSD)
+    for number in reversed(range(runs)):
+        age = int(9 * DAY * (number / max(runs, 1)) ** 1.6) + rng.randint(40, 90) * SECOND
+        trace = Trace(
+            rows=rows,
+            rng=rng,
+            number=runs - 1 - number,
+            start_ns=now_ns - age - rng.randint(0, 999) * 10**6,
+            tenant=rng.choice(["acme", "acme", "globex", "initech", "\u0634\u0631\u0643\u0629"]),
+            agent=rng.choice(list(AGENTS)) if number % 23 != 4 else HOSTILE[number // 23 % len(HOSTILE)],
+            model=rng.choice(models),
+            environment=rng.choice(["production", "production", "staging"]),
+            user=f"u-{rng.randint(1, 30)}",
+        )
+        if number in (1, 2):
+            SCENARIOS[0](trace)
+        else:
+            SCENARIOS.get(number % 17 if number % 17 else -1, plain)(trace)
+    if large_run_spans:
+        trace = Trace(rows, rng, runs, now_ns - HOUR, "acme", "large-run", "gpt-5-mini")
+        large(trace, large_run_spans)
+    if runs:
+        _events(rows, runs)
+        for job in ("runs", "findings"):
+            rows.add("watermarks", job=job, batch=runs, finished_ns=now_ns - SECOND)
+    store = empty_store(path)
+    with store.transaction() as cursor:
+        write(cursor, rows)
+    return store
