@@ -17,6 +17,20 @@ class TooLarge(Refused):
         super().__init__(reason, code="too_large")
 
 
+class Unauthenticated(Refused):
+    """No credential, or one that is not known here."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, code="unauthenticated")
+
+
+class Forbidden(Refused):
+    """A known credential that lacks the scope for this request."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, code="forbidden")
+
+
 class Busy(Exception):
     """The request may succeed later: the sender should retry after `retry_after_s` seconds."""
 
@@ -28,3 +42,7 @@ class Busy(Exception):
 
 class StoreError(Exception):
     """The store cannot be opened or written; the text names the file and the remedy."""
+
+
+class ConfigError(Exception):
+    """A setting cannot be used; the text names the setting, its value (never a secret) and the remedy."""
