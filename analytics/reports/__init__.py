@@ -1,0 +1,1 @@
+"""The read side: one module a subject, one function a question."""

@@ -1,0 +1,160 @@
+"""What every page shares: the template environment, the answer as HTML or CSV, the time period, the navigation."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, StreamingResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from dashboards import format
+from dashboards.pages import assets
+
+HOUR_NS = 3600 * 10**9
+DAY_NS = 24 * HOUR_NS
+
+NAVIGATION = (
+    ("Overview", "/", "overview"),
+    ("Runs", "/runs", "runs"),
+    ("Cost", "/cost", "cost"),
+    ("Findings", "/findings", "findings"),
+    ("SLOs", "/slos", "slos"),
+    ("Alerts", "/alerts", "alerts"),
+    ("Data quality", "/quality", "quality"),
+    ("Settings", "/settings", "settings"),
+)
+PERIODS = {"today": "Today", "24h": "24 h", "7d": "7 days", "30d": "30 days"}
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+FIRST_SPAN = """curl http://127.0.0.1:4318/v1/traces -H 'Content-Type: application/json' -d '{"resourceSpans": [{
+  "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "hello"}}]},
+  "scopeSpans": [{"spans": [{
+    "traceId": "'$(openssl rand -hex 16)'", "spanId": "'$(openssl rand -hex 8)'", "name": "invoke_agent hello",
+    "startTimeUnixNano": "'$(date +%s)000000000'", "endTimeUnixNano": "'$(date +%s)500000000'",
+    "attributes": [{"key": "gen_ai.operation.name", "value": {"stringValue": "invoke_agent"}},
+                   {"key": "gen_ai.agent.name", "value": {"stringValue": "hello"}}]}]}]}]}'"""
+
+templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+templates.filters |= format.FILTERS
+templates.globals |= {
+    "asset": assets.address,
+    "plotly": assets.PLOTLY,
+    "first_span": FIRST_SPAN,
+    "navigation": NAVIGATION,
+    "periods": PERIODS,
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers behind a chart or a list: shown under the chart and given as CSV.
+
+    `columns` maps a field of the rows to its heading.
+    """
+
+    title: str
+    columns: dict[str, str]
+    rows: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Period:
+    """A half-open stretch of time in nanoseconds, as the address states it."""
+
+    name: str
+    from_ns: int
+    to_ns: int
+
+    @property
+    def label(self) -> str:
+        """In words, for headings."""
+        if self.name in PERIODS:
+            return "today (UTC)" if self.name == "today" else f"last {PERIODS[self.name]}"
+        return f"{format.utc(self.from_ns)[:10]} to {format.utc(self.to_ns - 1)[:10]}"
+
+
+def period(request: Request, now_ns: int, default: str = "7d") -> Period:
+    """The period of `period=` (a preset) or of `from=` and `to=` (days in UTC, both included).
+
+    What cannot be read falls back to the preset `default`.
+    """
+    query = request.query_params
+    name, end = query.get("period", default), now_ns + 1
+    if query.get("from") or query.get("to"):
+        first, last = _day_ns(query.get("from")), _day_ns(query.get("to"))
+        if first is not None and (last is None or last >= first):
+            return Period("custom", first, end if last is None else last + DAY_NS)
+    lengths = {"24h": DAY_NS, "7d": 7 * DAY_NS, "30d": 30 * DAY_NS}
+    if name == "today":
+        return Period("today", now_ns // DAY_NS * DAY_NS, end)
+    name = name if name in lengths else default
+    return Period(name, end - lengths[name], end)
+
+
+def _day_ns(text: str | None) -> int | None:
+    try:
+        return int(datetime.strptime(text or "", "%Y-%m-%d").replace(tzinfo=UTC).timestamp()) * 10**9
+    except ValueError:
+        return None
+
+
+def respond(request: Request, template: str, tables: dict[str, Table], **context: Any) -> Response:
+    """The page, or one of its tables where the address asks for `csv=NAME`."""
+    if (name := request.query_params.get("csv")) in tables:
+        return _csv(name, tables[name])
+    now_ns: int = request.app.state.clock()
+    frame = {"request": request, "now_ns": now_ns, "tables": tables, "with_query": _with_query(request)}
+    html = templates.get_template(template).render(frame | context)
+    return HTMLResponse(html, headers=HEADERS)
+
+
+def missing(request: Request, what: str, remedy: str) -> Response:
+    """A page that says what was not found, and what to do."""
+    answer = respond(request, "missing.html", {}, active="", what=what, remedy=remedy)
+    answer.status_code = 404
+    return answer
+
+
+def _with_query(request: Request) -> Any:
+    """A function for templates: this page's address with some parameters changed; None removes one."""
+
+    def address(**changes: Any) -> str:
+        query = dict(request.query_params) | changes
+        query = {k.rstrip("_"): v for k, v in query.items() if v not in (None, "")}
+        return request.url.path + (f"?{urlencode(query)}" if query else "")
+
+    return address
+
+
+def _csv(name: str, table: Table) -> StreamingResponse:
+    def lines() -> Iterator[str]:
+        for row in [table.columns.keys(), *([row.get(c) for c in table.columns] for row in table.rows)]:
+            line = io.StringIO()
+            csv.writer(line).writerow([format.csv_cell(value) for value in row])
+            yield line.getvalue()
+
+    headers = {
+        "Content-Disposition": f'attachment; filename="spanledger-{name}.csv"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
