@@ -127,6 +127,6 @@ CREATE TABLE findings (
 -- How far each job has read, in batches, and when.
 CREATE TABLE watermarks (
     job VARCHAR NOT NULL,
-    batch INTEGER NOT NULL,
+    batch BIGINT NOT NULL,
     finished_ns BIGINT NOT NULL
 );

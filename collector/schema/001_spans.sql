@@ -1,10 +1,3 @@
--- One row a commit. `batch` is the order of arrival: jobs keep their watermark in it.
-CREATE TABLE batches (
-    batch INTEGER NOT NULL,
-    arrived_ns BIGINT NOT NULL,
-    spans INTEGER NOT NULL
-);
-
 -- What a span is. Rows may repeat: join by id, group by text.
 CREATE TABLE facets (
     facet INTEGER NOT NULL,
@@ -67,26 +60,30 @@ CREATE TABLE sources (
 );
 
 -- The span table: numbers only, in order of arrival. Identity is (ingest tenant, trace id, span id).
-CREATE TABLE spans (
-    batch INTEGER NOT NULL,
+-- `batch` numbers the commits: it is the commit's time of arrival in milliseconds since 1970, and grows strictly
+-- (arrived_ns = batch * 1000000). Jobs keep their watermark in it.
+-- Write here, read from the view `spans`: what is not known is -1 here (0 for ids and hashes) because scattered NULLs
+-- make an insert more than twice as expensive; NULL is understood as well.
+CREATE TABLE span_log (
+    batch BIGINT NOT NULL,
     trace_hi UBIGINT NOT NULL,
     trace_lo UBIGINT NOT NULL,
     span_id UBIGINT NOT NULL,
-    parent_id UBIGINT,                   -- null: root
+    parent_id UBIGINT,                   -- 0: root
     start_ns BIGINT NOT NULL,
     duration_ns BIGINT NOT NULL,
     facet INTEGER NOT NULL,
     identity INTEGER NOT NULL,
     source INTEGER NOT NULL,
     flags INTEGER NOT NULL,              -- collector.semconv.Flag
-    input_tokens BIGINT,                 -- inclusive totals and their parts; null: not reported
-    output_tokens BIGINT,
-    cache_read_tokens BIGINT,
-    cache_write_tokens BIGINT,
-    cache_write_1h_tokens BIGINT,
-    reasoning_tokens BIGINT,
-    input_audio_tokens BIGINT,
-    output_audio_tokens BIGINT,
+    input_tokens INTEGER,                -- inclusive totals and their parts
+    output_tokens INTEGER,
+    cache_read_tokens INTEGER,
+    cache_write_tokens INTEGER,
+    cache_write_1h_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    input_audio_tokens INTEGER,
+    output_audio_tokens INTEGER,
     reported_pusd BIGINT,                -- 10^-12 USD
     first_token_ns BIGINT,
     retry_count INTEGER,
@@ -104,9 +101,38 @@ CREATE TABLE spans (
     attributes VARCHAR                   -- JSON of the other allow-listed attributes
 );
 
+CREATE VIEW spans AS
+SELECT
+    batch, trace_hi, trace_lo, span_id, nullif(parent_id, 0) AS parent_id, start_ns, duration_ns,
+    facet, identity, source, flags,
+    nullif(input_tokens, -1)::BIGINT AS input_tokens,
+    nullif(output_tokens, -1)::BIGINT AS output_tokens,
+    nullif(cache_read_tokens, -1)::BIGINT AS cache_read_tokens,
+    nullif(cache_write_tokens, -1)::BIGINT AS cache_write_tokens,
+    nullif(cache_write_1h_tokens, -1)::BIGINT AS cache_write_1h_tokens,
+    nullif(reasoning_tokens, -1)::BIGINT AS reasoning_tokens,
+    nullif(input_audio_tokens, -1)::BIGINT AS input_audio_tokens,
+    nullif(output_audio_tokens, -1)::BIGINT AS output_audio_tokens,
+    nullif(reported_pusd, -1) AS reported_pusd,
+    nullif(first_token_ns, -1) AS first_token_ns,
+    nullif(retry_count, -1) AS retry_count,
+    nullif(item_count, -1) AS item_count,
+    nullif(selected_count, -1) AS selected_count,
+    nullif(args_bytes, -1) AS args_bytes,
+    nullif(result_bytes, -1) AS result_bytes,
+    nullif(args_hash, 0) AS args_hash,
+    nullif(args_shape, 0) AS args_shape,
+    nullif(paging, -1) AS paging,
+    nullif(result_hash, 0) AS result_hash,
+    nullif(subject_hash, 0) AS subject_hash,
+    nullif(response_hash, 0) AS response_hash,
+    nullif(call_hash, 0) AS call_hash,
+    attributes
+FROM span_log;
+
 -- Tool calls named in model messages, for emitters that send no tool spans.
 CREATE TABLE message_tool_calls (
-    batch INTEGER NOT NULL,
+    batch BIGINT NOT NULL,
     trace_hi UBIGINT NOT NULL,
     trace_lo UBIGINT NOT NULL,
     span_id UBIGINT NOT NULL,            -- the model call whose messages held it
@@ -123,7 +149,7 @@ CREATE TABLE message_tool_calls (
 
 -- What happened to telemetry other than being stored plainly; stored rows are counted from `spans`.
 CREATE TABLE ingest_events (
-    batch INTEGER NOT NULL,
+    batch BIGINT NOT NULL,
     hour TIMESTAMP NOT NULL,             -- UTC hour of arrival
     signal VARCHAR NOT NULL,             -- traces, metrics, logs
     ingest_tenant VARCHAR,
