@@ -5,7 +5,7 @@ CREATE TABLE runs (
     run_id VARCHAR NOT NULL,             -- trace id in hex, or traceid-spanid where a trace holds several runs
     trace_hi UBIGINT NOT NULL,
     trace_lo UBIGINT NOT NULL,
-    run_span UBIGINT NOT NULL,           -- 0: the whole trace
+    run_span UBIGINT NOT NULL,           -- 0: the only run of its trace; else the span id of the run
     trace_ids VARCHAR[] NOT NULL,
     root_name VARCHAR,
     agent VARCHAR,
@@ -23,7 +23,8 @@ CREATE TABLE runs (
     error_reason VARCHAR,
     started_ns BIGINT NOT NULL,
     ended_ns BIGINT NOT NULL,            -- latest end seen
-    first_ns BIGINT NOT NULL,            -- earliest start of any of its spans: bounds the next read
+    first_ns BIGINT NOT NULL,            -- earliest start of any of its spans and calls: bounds their rewriting
+    first_batch INTEGER NOT NULL,        -- batch that brought its first span: bounds the next read
     arrived_ns BIGINT NOT NULL,          -- last arrival
     due_ns BIGINT,                       -- when the clock alone changes the status; null: never
     spans INTEGER NOT NULL,
@@ -69,6 +70,7 @@ CREATE TABLE call_groups (
     environment VARCHAR,
     provider VARCHAR,
     model VARCHAR,
+    service_tier VARCHAR,
     tool_server VARCHAR,
     tool VARCHAR
 );
@@ -86,13 +88,17 @@ CREATE TABLE calls (
     status VARCHAR NOT NULL,             -- ok, error, denied
     error_reason VARCHAR,
     derived BOOLEAN NOT NULL,            -- read from model messages
+    aggregate BOOLEAN NOT NULL,          -- its usage was only told for several calls together
     "user" VARCHAR,
     session VARCHAR,
     input_tokens BIGINT,
     output_tokens BIGINT,
     cache_read_tokens BIGINT,
     cache_write_tokens BIGINT,
+    cache_write_1h_tokens BIGINT,
     reasoning_tokens BIGINT,
+    input_audio_tokens BIGINT,
+    output_audio_tokens BIGINT,
     pricing VARCHAR NOT NULL,            -- priced, unpriced, unknown (model calls); priced, none (tool calls)
     cost_pusd BIGINT,
     booked_pusd BIGINT,
@@ -122,6 +128,13 @@ CREATE TABLE findings (
     ended_ns BIGINT NOT NULL,
     sentence VARCHAR NOT NULL,
     action VARCHAR NOT NULL
+);
+
+-- Traces that no row of `runs` is keyed by: part of a run that began in another trace, or quarantined altogether.
+CREATE TABLE runless_traces (
+    trace_hi UBIGINT NOT NULL,
+    trace_lo UBIGINT NOT NULL,
+    first_batch INTEGER NOT NULL
 );
 
 -- How far each job has read, in batches, and when.
