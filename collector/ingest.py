@@ -21,7 +21,7 @@ from collector.identity import Credential
 from collector.otlp import signals, wire
 from collector.prepare import Prepared, Preparer
 from collector.privacy import Hasher
-from collector.store import DatabaseError, Store
+from collector.store import DatabaseError, Store, insert
 
 Signal = Literal["traces", "metrics", "logs"]
 Outcome = "Receipt | Exception"
@@ -245,19 +245,15 @@ class Ingest:
         number = max(self.last_batch + 1, self._clock_ns() // 1_000_000)
         with self._store.transaction() as c:
             for table, rows in batch.dictionaries:
-                c.register("incoming", rows)
-                c.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+                insert(c, table, rows)
             verdict = judge(c, self._known, batch.spans, batch.tenant) if len(batch.spans) else None
             spans, tool_calls = batch.kept(number, verdict)
             if len(spans):
-                c.register("incoming", spans)
-                c.execute("INSERT INTO span_log BY NAME SELECT * FROM incoming")
+                insert(c, "span_log", spans)
             if len(tool_calls):
-                c.register("incoming", tool_calls)
-                c.execute("INSERT INTO message_tool_calls BY NAME SELECT * FROM incoming")
+                insert(c, "message_tool_calls", tool_calls)
             if events := batch.events(number, verdict):
-                c.register("incoming", events)
-                c.execute("INSERT INTO ingest_events BY NAME SELECT * FROM incoming")
+                insert(c, "ingest_events", events)
         if len(spans):
             self._known.add(spans["span_id"].to_numpy())
         self.last_batch = number

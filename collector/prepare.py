@@ -224,11 +224,12 @@ class Preparer:
         tenants: list[str | None],
         now_ns: int,
     ) -> pa.Table:
-        spans, n = batch.spans, len(batch.spans)
+        spans = batch.spans
         facet = self._facets.ids(batch.facet.rows)[batch.facet.codes]
         identity = self._identities.ids(batch.identity.rows)[batch.identity.codes]
         source, foreign = self._sources_of(batch, tenant, tenants)
-        flags = batch.flags | guarded.flags | _time_flags(spans, now_ns) | np.where(foreign, int(Flag.FOREIGN_TENANT), 0)
+        flags = batch.flags | guarded.flags | _time_flags(spans, now_ns)
+        flags = np.where(foreign, flags | int(Flag.FOREIGN_TENANT), flags)
         columns: dict[str, pa.Array] = {
             "trace_hi": pa.array(spans.trace_hi),
             "trace_lo": pa.array(spans.trace_lo),
@@ -243,8 +244,8 @@ class Preparer:
         }
         for name in NUMBER_COLUMNS:
             values, known = batch.numbers[name]
-            top = 2**62 if name in _BIGINT else 2**31 - 1
-            columns[name] = pa.array(np.where(known, values, -1).clip(-1, top).astype(np.int64 if name in _BIGINT else np.int32))
+            stored = np.int64 if name in _BIGINT else np.int32
+            columns[name] = pa.array(np.where(known, values, -1).clip(-1, np.iinfo(stored).max).astype(stored))
         return pa.table(columns | guarded.columns)
 
     def _sources_of(

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector import scrub
-from collector.dialects.normalised import Normalised
 from collector.dialects.message_parts import ToolParts
+from collector.dialects.normalised import Normalised
 from collector.otlp.columns import STRING, Attributes, Codes
 from collector.semconv import Flag
 
@@ -195,9 +195,7 @@ def _attributes_json(batch: Normalised, scrubbed: Counter[str]) -> pa.Array:
     owners, fragments = _kept_fragments(attributes, batch.kept, scrubbed)
     said = np.array([bool(v) for v in spans.status_message.values] + [False], np.bool_)[spans.status_message.codes]
     if said.any():
-        texts = [
-            b'"error_message":' + orjson.dumps(scrub.message(v, scrubbed)) for v in spans.status_message.values
-        ]
+        texts = [b'"error_message":' + orjson.dumps(scrub.message(v, scrubbed)) for v in spans.status_message.values]
         rows = np.flatnonzero(said)
         owners = np.concatenate([owners, rows])
         fragments = pa.concat_arrays(

@@ -38,7 +38,8 @@ SECRETS: tuple[Rule, ...] = (
     _rule("api_key", r"\bAIza[A-Za-z0-9_-]{20,}"),
     _rule("aws_key", r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}"),
     _rule(
-        "credential", r"\b(?:api[-_]?key|secret|passw(?:or)?d|pwd|token|access[-_]?key)\b[\"']?\s*[:=]\s*[\"']?[^\s\"',;}]{4,}"
+        "credential",
+        r"\b(?:api[-_]?key|secret|passw(?:or)?d|pwd|token|access[-_]?key)\b[\"']?\s*[:=]\s*[\"']?[^\s\"',;}]{4,}",
     ),
     _rule("url_credential", r"\b[a-z][a-z0-9+.-]*://[^\s/@:]+:[^\s/@]+@"),
     _rule("email", r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b"),
@@ -53,7 +54,9 @@ ECHOES: tuple[Rule, ...] = (
 )
 
 # Cheap gate: text without any of these cannot match a secret rule.
-_SUSPICIOUS = re.compile(r"[@:=]|-----|[-_][A-Za-z0-9_-]{10}|AIza|AKIA|ASIA|eyJ|bearer|basic|(?:\d[ -]?){15}", re.IGNORECASE)
+_SUSPICIOUS = re.compile(
+    r"[@:=]|-----|[-_][A-Za-z0-9_-]{10}|AIza|AKIA|ASIA|eyJ|bearer|basic|(?:\d[ -]?){15}", re.IGNORECASE
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 

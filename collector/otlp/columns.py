@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import ptars
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -88,6 +89,12 @@ class Attributes:
     def raw(self, at: Codes) -> pa.BinaryArray:
         """String values at these attribute rows as bytes; null for other types."""
         return self._values.field("string_value").take(pa.array(at))
+
+    def filled(self) -> Bools:
+        """Which attribute rows hold a value at all: unset values and empty texts do not."""
+        blank = pc.equal(pc.binary_length(self._values.field("string_value")), 0).fill_null(False)
+        filled: Bools = (self.type != NONE) & ~blank.to_numpy(zero_copy_only=False)
+        return filled
 
     def texts(self, at: Codes) -> Texts:
         """Values at these attribute rows as repaired text: numbers and booleans in JSON notation,
@@ -331,7 +338,7 @@ def _note_damage(attributes: Attributes, request: Codes, repairs: Counter[tuple[
 
 
 def _safe_key(attributes: Attributes, row: int) -> str:
-    return attributes.keys[attributes.key[row]][:60]
+    return str(attributes.keys[attributes.key[row]][:60])
 
 
 def _too_deep(attributes: Attributes, row: int) -> bool:
@@ -379,11 +386,11 @@ def _count(repairs: Counter[tuple[int, str]], request: Codes, mask: Bools, what:
             repairs[(number, what)] += count
 
 
-def _lengths(column: pa.Array) -> npt.NDArray[np.int64]:
+def _lengths(column: pa.Array) -> Ints:
     """Length of each list or binary value; 0 for null."""
-    if pa.types.is_binary(column.type):
-        return pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    return pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    measure = pc.binary_length if pa.types.is_binary(column.type) else pc.list_value_length
+    lengths: Ints = measure(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return lengths
 
 
 def _fixed(column: pa.BinaryArray, words: int) -> tuple[Ids, Bools, Bools]:
@@ -410,17 +417,15 @@ def _numbers(column: pa.Array, dtype: Any) -> Any:
 
 def _render(kind: int, value: Any) -> str | None:
     """One distinct value as text; nested values as JSON."""
-    import orjson  # noqa: PLC0415 - only batches with nested values need it
-
     try:
         match kind:
-            case 1:
+            case 1:  # STRING
                 return anyvalue.text(value)
-            case 5:
+            case 5:  # ARRAY
                 return orjson.dumps(anyvalue.array(value)).decode()
-            case 6:
+            case 6:  # KVLIST
                 return orjson.dumps(anyvalue.kvlist(value)).decode()
-            case 7:
+            case 7:  # BYTES
                 return str(value.hex())
             case _:
                 return orjson.dumps(value).decode()

@@ -82,8 +82,8 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
 
 
 _pool = descriptor_pool.DescriptorPool()
-_pool.Add(_file())  # type: ignore[no-untyped-call]
-DESCRIPTORS: dict[str, Any] = {name: _pool.FindMessageTypeByName(f"wire.{name}") for name in _MESSAGES}  # type: ignore[no-untyped-call]
+_pool.Add(_file())
+DESCRIPTORS: dict[str, Any] = {name: _pool.FindMessageTypeByName(f"wire.{name}") for name in _MESSAGES}
 MESSAGES: dict[str, Any] = {name: message_factory.GetMessageClass(d) for name, d in DESCRIPTORS.items()}
 
 _TracesRequest = MESSAGES["TracesRequest"]
