@@ -412,7 +412,8 @@ def _payload(column: pa.BinaryArray) -> memoryview:
 
 
 def _numbers(column: pa.Array, dtype: Any) -> Any:
-    return column.fill_null(0).to_numpy(zero_copy_only=False).astype(dtype, copy=False)
+    zero = pa.scalar(0).cast(column.type)
+    return column.fill_null(zero).to_numpy(zero_copy_only=False).astype(dtype, copy=False)
 
 
 def _render(kind: int, value: Any) -> str | None:
