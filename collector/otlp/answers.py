@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from collector.errors import Busy, Forbidden, Refused, StoreError, TooLarge, Unauthenticated
+from collector.errors import Busy, Forbidden, Refused, TooLarge, Unauthenticated
 
 Signal = Literal["traces", "metrics", "logs"]
 Encoding = Literal["proto", "json"]
@@ -50,8 +50,8 @@ class Status(NamedTuple):
     retryable: bool
 
 
-# The first row whose class matches. A storage failure and the unexpected are retryable: a sender drops its
-# data on a plain 500, INTERNAL or UNKNOWN.
+# The first row whose class matches. The unexpected, a failing store included, is retryable: on a plain 500, INTERNAL
+# or UNKNOWN a sender drops its data.
 STATUS: tuple[tuple[type[Exception], Status], ...] = (
     (Unauthenticated, Status(401, code_pb2.UNAUTHENTICATED, False)),
     (Forbidden, Status(403, code_pb2.PERMISSION_DENIED, False)),
@@ -61,7 +61,6 @@ STATUS: tuple[tuple[type[Exception], Status], ...] = (
     (UnsupportedMedia, Status(415, code_pb2.UNIMPLEMENTED, False)),
     (Refused, Status(400, code_pb2.INVALID_ARGUMENT, False)),
     (Busy, Status(503, code_pb2.UNAVAILABLE, True)),
-    (StoreError, Status(503, code_pb2.UNAVAILABLE, True)),
     (Exception, Status(503, code_pb2.UNAVAILABLE, True)),
 )
 
@@ -75,8 +74,6 @@ def reason_of(error: Exception) -> str:
     """What the sender is told. An unexpected error's own text stays inside: it may quote what was sent."""
     if isinstance(error, Refused | Busy):
         return error.reason
-    if isinstance(error, StoreError):
-        return "the store cannot be written at the moment; the receiver's log says more"
     return f"unexpected {type(error).__name__}; the receiver's log says more"
 
 
