@@ -234,22 +234,26 @@ def _kept_fragments(
 
 def _tool_parts(parts: ToolParts, hasher: Hasher, scrubbed: Counter[str]) -> pa.Table:
     """Rows for `message_tool_calls`; few, since only messages that name tools reach it."""
-    args = [a.encode() if a is not None else None for a in parts.arguments]
-    canonical = [_canonical(a, hasher) if a is not None else (None, None) for a in args]
+    args = [None if a is None else a.encode() for a in parts.arguments]
+    results = [None if r is None else r.encode() for r in parts.result]
+    canonical = [(None, None) if a is None else _canonical(a, hasher) for a in args]
     shaped = pc.replace_substring_regex(pa.array([c for c, _ in canonical], pa.binary()), _VARIABLE, "#").to_pylist()
+
+    def hashed(purpose: str, values: list[bytes | None]) -> pa.Array:
+        return pa.array([None if v is None else hasher.one(purpose, v) for v in values], pa.uint64())
+
     return pa.table(
         {
-            "row": pa.array(parts.rows, pa.int64()),
-            "call_hash": pa.array([hasher.one("call", c.encode()) for c in parts.call_ids], pa.uint64()),
-            "tool": pa.array([scrub.name(t, scrubbed) for t in parts.tools], pa.string()),
-            "args_hash": pa.array([None if a is None else hasher.one("content", a) for a in args], pa.uint64()),
-            "args_shape": pa.array([None if s is None else hasher.one("shape", s) for s in shaped], pa.uint64()),
+            "row": pa.array(parts.span, pa.int64()),
+            "call_hash": hashed("call", [c.encode() for c in parts.call_id]),
+            "tool": pa.array([None if t is None else scrub.name(t, scrubbed) for t in parts.tool], pa.string()),
+            "args_hash": hashed("content", args),
+            "args_shape": hashed("shape", shaped),
             "paging": pa.array([p for _, p in canonical], pa.int64()),
             "args_bytes": pa.array([None if a is None else len(a) for a in args], pa.int32()),
-            "result_hash": pa.array(
-                [None if r is None else hasher.one("content", r.encode()) for r in parts.results], pa.uint64()
-            ),
-            "result_bytes": pa.array([None if r is None else len(r.encode()) for r in parts.results], pa.int32()),
+            "result_hash": hashed("content", results),
+            "result_bytes": pa.array([None if r is None else len(r) for r in results], pa.int32()),
+            "asked": pa.array(parts.asked, pa.bool_()),
             "answered": pa.array(parts.answered, pa.bool_()),
         }
     )

@@ -137,14 +137,15 @@ CREATE TABLE message_tool_calls (
     trace_lo UBIGINT NOT NULL,
     span_id UBIGINT NOT NULL,            -- the model call whose messages held it
     call_hash UBIGINT NOT NULL,
-    tool VARCHAR NOT NULL,
+    tool VARCHAR,                        -- null where only the answer was seen
     args_hash UBIGINT,
     args_shape UBIGINT,
     paging BIGINT,
     args_bytes INTEGER,
     result_hash UBIGINT,                 -- from the answering tool message, if one was seen
     result_bytes INTEGER,
-    answered BOOLEAN NOT NULL            -- this row saw the tool's answer
+    asked BOOLEAN NOT NULL,              -- the model's answer held the call
+    answered BOOLEAN NOT NULL            -- the messages held the tool's answer
 );
 
 -- What happened to telemetry other than being stored plainly; stored rows are counted from `spans`.
