@@ -1,0 +1,172 @@
+"""What calls cost, by any combination of group keys. Every grouping adds up to the same total, to the last digit."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, timedelta, timezone
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from analytics.reports import listings
+from analytics.reports.listings import Lag
+from analytics.reports.periods import EVER_NS, require_zone
+from analytics.reports.values import BadQuestion, usd
+from collector.store import Cursor, Store
+
+# Keys that a call shares with all calls of its description, and those of its own with the columns of the query.
+DESCRIBED = (
+    "agent", "agent_version", "service", "service_version", "tenant", "environment", "provider", "model",
+    "tool_server", "tool", "dialect",
+)  # fmt: skip
+OF_CALL = {
+    "run": ("run_hi", "run_lo", "run_root"),
+    "step": ("step",),
+    "user": ("user",),
+    "session": ("session",),
+    "day": ("day",),
+    "hour": ("hour", "offset_minutes"),
+    "owner": (),
+}
+GROUP_KEYS = (
+    "run", "step", "agent", "agent_version", "service", "service_version", "tenant", "user", "session",
+    "environment", "provider", "model", "tool_server", "tool", "owner", "day", "hour", "dialect",
+)  # fmt: skip
+FILTERS = (*DESCRIBED, "user", "session", "run", "step")
+
+
+class CostTotal(TypedDict):
+    """Sums over calls. `runs`: distinct runs among them. A model call has no tool and a tool call no model.
+
+    `cost_usd` and `booked_usd` are None where there are model calls and nothing is priced, `reported_usd` where no
+    runtime reported a cost. Priced, unpriced and unknown calls add up to `llm_calls`.
+    """
+
+    runs: int
+    llm_calls: int
+    llm_errors: int
+    tool_calls: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    cost_usd: str | None
+    booked_usd: str | None
+    reported_usd: str | None
+    wasted_usd: str
+    avoided_usd: str
+    priced_calls: int
+    unpriced_calls: int
+    unknown_calls: int
+    priced_tokens: int
+
+
+class CostRow(CostTotal, total=False):
+    """The sums of one group, with the group keys that were asked for; None where calls have no such value."""
+
+    run: str | None
+    step: int | None
+    agent: str | None
+    agent_version: str | None
+    service: str | None
+    service_version: str | None
+    tenant: str | None
+    user: str | None
+    session: str | None
+    environment: str | None
+    provider: str | None
+    model: str | None
+    tool_server: str | None
+    tool: str | None
+    owner: str | None
+    day: str
+    hour: str
+    dialect: str | None
+
+
+class Costs(TypedDict):
+    """A page of groups, by day and hour, then dearest first; `total` is over all groups, whatever the page."""
+
+    items: list[CostRow]
+    total: CostTotal
+    next_cursor: str | None
+    as_of: str
+    lag: Lag
+
+
+def list_costs(
+    store: Store,
+    now_ns: int,
+    *,
+    group_by: Sequence[str] = (),
+    from_ns: int = EVER_NS[0],
+    to_ns: int = EVER_NS[1],
+    tz: str = "UTC",
+    limit: int = 1000,
+    cursor: str | None = None,
+    **filters: str | None,
+) -> Costs:
+    """Calls that started in [from_ns, to_ns), summed by `group_by` (any of GROUP_KEYS). Days and hours are those of `tz`.
+
+    `filters`: FILTERS, each an exact value. Without an owner map `owner` is None everywhere: all is unallocated.
+    Raises BadQuestion.
+    """
+    listings.require_limit(limit)
+    if unknown := [key for key in group_by if key not in GROUP_KEYS]:
+        raise BadQuestion("group_by", f"{unknown[0]!r} is not a group key: use {', '.join(GROUP_KEYS)}")
+    if unknown := [key for key in filters if key not in FILTERS]:
+        raise BadQuestion(unknown[0], f"costs cannot be filtered by {unknown[0]}: use {', '.join(FILTERS)}")
+    after = listings.place_of(cursor, str, str, str)
+    page = dict(zip(("after_moment", "after_cheap", "after_place"), after, strict=True)) | {"limit": limit + 1}
+    chosen = [key for key in DESCRIBED if key in group_by]
+    columns = [column for key in group_by for column in OF_CALL.get(key, ())]
+    with listings.reading(store) as c:
+        require_zone(c, tz)
+        c.execute("SET VARIABLE columns = ?", [[*columns, "number"]])
+        asked = {"keys": [*chosen, *(set(group_by) & {"day", "hour"})], "tz": tz, "from_ns": from_ns, "to_ns": to_ns}
+        total, *found = listings.rows(c, "costs", asked | page | _exact(c, filters))
+        last = found[limit - 1] if len(found) > limit else None
+        return {
+            "items": [{**_keys(row, group_by), **_sums(row)} for row in found[:limit]],  # type: ignore[typeddict-item]
+            "total": _sums(total),
+            "next_cursor": listings.bookmark(last["moment"], str(last["cheap"]), last["place"]) if last else None,
+            **listings.currency(c, now_ns),
+        }
+
+
+def _exact(c: Cursor, filters: Mapping[str, str | None]) -> dict[str, Any]:
+    """The filters as parameters of the query; a run becomes its key, one that does not exist matches nothing."""
+    params: dict[str, Any] = dict.fromkeys((*FILTERS, "trace_hi", "trace_lo", "run_span")) | dict(filters)
+    run_id, step = params.pop("run"), params["step"]
+    if step is not None and not (str(step).isdecimal() and len(str(step)) < 10):
+        raise BadQuestion("step", "step is not a whole number")
+    if run_id is not None:
+        key = c.execute("SELECT trace_hi, trace_lo, run_span FROM runs WHERE run_id = ?", [run_id.lower()]).fetchall()
+        params |= dict(zip(("trace_hi", "trace_lo", "run_span"), key[0] if key else (0, 0, 0), strict=True))
+    return params | {"step": None if step is None else int(step)}
+
+
+def _keys(row: Mapping[str, Any], group_by: Sequence[str]) -> dict[str, str | int | None]:
+    return {key: _text(key, row) for key in dict.fromkeys(group_by)}
+
+
+def _text(key: str, row: Mapping[str, Any]) -> str | int | None:
+    if key == "owner":
+        return None
+    if key == "day":
+        return str(row["day"])
+    if key == "hour":
+        offset = timedelta(minutes=row["offset_minutes"])
+        local = row["hour"].replace(tzinfo=UTC).astimezone(timezone(offset))
+        return str(local.isoformat()) if offset else f"{row['hour']:%Y-%m-%dT%H:%M:%S}Z"
+    value: str | int | None = row[key]
+    return value
+
+
+def _sums(row: Mapping[str, Any]) -> CostTotal:
+    calls = row["llm_calls"] or 0
+    values: dict[str, Any] = {name: int(row[name] or 0) for name in CostTotal.__annotations__ if name in row}
+    for name in ("cost", "booked", "reported", "wasted", "avoided"):
+        pusd = row[f"{name}_pusd"]
+        unknown = name == "reported" or (name in ("cost", "booked") and calls)
+        values[f"{name}_usd"] = usd(pusd if unknown else pusd or 0)
+    return {name: values[name] for name in CostTotal.__annotations__}  # type: ignore[return-value]

@@ -1,0 +1,85 @@
+"""What every answer shares: its SQL file, how current it is, and where its next page begins."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from analytics.reports.values import BadQuestion, moment
+from collector.store import Cursor, Store
+
+MAX_LIMIT = 10_000
+
+
+class Lag(TypedDict):
+    """How far the jobs are behind what was stored: `seconds` since the oldest unread arrival, `spans` unread."""
+
+    seconds: float
+    spans: int
+
+
+class Currency(TypedDict):
+    """How current an answer is: everything that arrived before `as_of` is in it."""
+
+    as_of: str
+    lag: Lag
+
+
+@contextmanager
+def reading(store: Store) -> Iterator[Cursor]:
+    """A cursor that sees one state of the store in all its queries."""
+    with store.cursor() as c:
+        c.begin()
+        yield c
+        c.rollback()
+
+
+@cache
+def query(name: str) -> str:
+    """The text of analytics/queries/NAME.sql."""
+    return resources.files("analytics").joinpath("queries", f"{name}.sql").read_text()
+
+
+def rows(c: Cursor, name: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The answer to a query file as one dict a row."""
+    c.execute(query(name), dict(params))
+    columns = [column[0] for column in c.description or ()]
+    return [dict(zip(columns, row, strict=True)) for row in c.fetchall()]
+
+
+def currency(c: Cursor, now_ns: int) -> Currency:
+    """How current the runs, calls and findings are that the jobs made."""
+    spans, oldest_ns = c.execute(query("lag")).fetchall()[0]
+    if not spans:
+        return {"as_of": moment(now_ns), "lag": {"seconds": 0.0, "spans": 0}}
+    behind_s = max(0.0, round((now_ns - oldest_ns) / 1e9, 3))
+    return {"as_of": moment(min(now_ns, oldest_ns)), "lag": {"seconds": behind_s, "spans": spans}}
+
+
+def require_limit(limit: int) -> None:
+    """Raise BadQuestion unless `limit` is usable."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadQuestion("limit", f"limit must be from 1 to {MAX_LIMIT}")
+
+
+def bookmark(*place: int | str) -> str:
+    """The opaque cursor of the page that begins after the row at `place`."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).rstrip(b"=").decode()
+
+
+def place_of(cursor: str | None, *types: type) -> tuple[Any, ...]:
+    """The place that a cursor stands for, Nones without one. Raises BadQuestion for a foreign cursor."""
+    if cursor is None:
+        return (None,) * len(types)
+    try:
+        place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:
+        place = None
+    if not isinstance(place, list) or [type(value) for value in place] != list(types):
+        raise BadQuestion("cursor", "cursor is not one of this listing: pass a next_cursor of it, or leave it out")
+    return tuple(place)
