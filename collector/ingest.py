@@ -129,6 +129,7 @@ class Ingest:
             if not rejected:
                 return Receipt()
         item = Item(signal, body if signal == "traces" else b"", credential, Future(), rejected)
+        item.done.set_running_or_notify_cancel()  # who hangs up cannot cancel what the writer will resolve
         with self._changed:
             if self._queue.closed:
                 raise Busy("the receiver is shutting down", retry_after_s=2)
