@@ -1,1 +1,1 @@
-"""Dialects of agent telemetry: tables that say what each emitter's attributes mean, and the engine that applies them."""
+"""Dialects of agent telemetry: tables of what each emitter's attributes mean, and the engine that applies them."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from collector.otlp.columns import Bools, Codes, Ints, SpanColumns
 
-# Columns of the dictionary tables, after their id. A source starts with the credential's tenant, which the writer knows.
+# Columns of the dictionary tables after their id. A source starts with the credential's tenant: the writer knows it.
 FACET_COLUMNS: tuple[str, ...] = (
     "kind",
     "dialect",

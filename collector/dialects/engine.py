@@ -1,0 +1,278 @@
+"""Spans of any dialect in the canonical model: the one engine that applies the dialect tables, on columns only.
+
+Attribute rows are scattered into a matrix of field x span, the best source last; everything textual becomes codes
+of one dictionary, and each distinct combination of codes is described once.
+"""
+
+import re
+from collections import Counter
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.dialects import usage
+from collector.dialects.descriptions import TEXT_FIELDS, Descriptions, Raw
+from collector.dialects.embedded import Rows
+from collector.dialects.lookup import Lookup
+from collector.dialects.message_parts import with_tool_parts
+from collector.dialects.normalised import (
+    CONTENT_FIELDS,
+    FACET_COLUMNS,
+    ID_FIELDS,
+    IDENTITY_COLUMNS,
+    NUMBER_COLUMNS,
+    SOURCE_COLUMNS,
+    Combos,
+    Normalised,
+    Row,
+)
+from collector.dialects.recognition import Dialects, Recogniser, Small, combine, kinds
+from collector.dialects.resources import scope_of, source_row
+from collector.dialects.tables import FIELD_TYPES, MAPPED_FIELDS, Tables, load_tables
+from collector.otlp.columns import Bools, Codes, Ints, SpanColumns
+from collector.semconv import KINDS, Flag
+
+__all__ = [
+    "CONTENT_FIELDS",
+    "FACET_COLUMNS",
+    "IDENTITY_COLUMNS",
+    "ID_FIELDS",
+    "NUMBER_COLUMNS",
+    "SELF_CHECK_SCOPE",
+    "SOURCE_COLUMNS",
+    "TABLES",
+    "Combos",
+    "Normalised",
+    "Row",
+    "normalise",
+]
+
+TABLES: Tables = load_tables()
+SELF_CHECK_SCOPE = "spanledger.self_check"  # instrumentation scope of the self-check's own spans
+PUSD = 10**12  # 10^-12 USD in a USD
+
+_LLM_CALL = KINDS.index("llm.call")
+_MAX_KEY = 120
+_INDEX = re.compile(r"(?<=[.\[])\d+(?=[.\]]|$)")
+
+# Fields read as floats: the column they fill and what to multiply them with.
+_SCALED: dict[str, tuple[str, float]] = {
+    "reported_cost": ("reported_pusd", PUSD),
+    "reported_microusd": ("reported_pusd", PUSD / 1e6),
+    "first_token": ("first_token_ns", 1e9),
+    "first_token_ms": ("first_token_ns", 1e6),
+}
+# What a float field of a table may be: bounds beyond which a reported cost or time is not believed.
+_MAX_SCALED = 2.0**62
+_TEXTS = {*TEXT_FIELDS, *IDENTITY_COLUMNS, "error_text"}
+_IS_TEXT: Bools = np.array([f in _TEXTS for f in MAPPED_FIELDS])
+_IS_INT: Bools = np.array([t == "int" for t in FIELD_TYPES.values()])
+_MESSAGES = MAPPED_FIELDS.index("messages")
+
+
+@lru_cache(maxsize=8)
+def _compiled(tables: Tables) -> tuple[Lookup, Recogniser, Descriptions]:
+    return Lookup(tables), Recogniser(tables), Descriptions(tables)
+
+
+def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
+    """Spans in the canonical model, whatever their dialects. Pure, columns in and columns out; an empty batch is fine.
+
+    Nothing of a content attribute is in any text that comes out; `ids`, `content`, `messages` and `kept` point at
+    attribute rows instead.
+    """
+    lookup, recogniser, descriptions = _compiled(tables)
+    dialect = recogniser.dialects(spans, lookup)
+    rows = Rows(spans.attributes, lookup, dialect)
+    kind, sure = kinds(spans, rows, lookup, dialect)
+    cells = _Cells(len(spans), rows, lookup, dialect, kind)
+    texts = cells.texts()
+    decided = (dialect, kind, sure, spans.span_kind, spans.status_code, _reasons(spans, texts, descriptions))
+    facet, bases = _facets(spans, [c.astype(np.int32) for c in decided], texts, descriptions)
+    numbers, flags = _numbers(cells, bases)
+    none = np.full(len(spans), -1, np.int32)
+    places = dict(zip(cells.fields, cells.matrix, strict=True))
+    return Normalised(
+        spans=spans,
+        facet=facet,
+        identity=texts.combos(IDENTITY_COLUMNS),
+        source=_sources(spans, tables),
+        kind=kind,
+        numbers=numbers,
+        ids={f: places.get(f, none) for f in ID_FIELDS},
+        content={f: places.get(f, none) for f in CONTENT_FIELDS},
+        messages=with_tool_parts(spans.attributes, cells.messages),
+        kept=np.flatnonzero((lookup.kept[rows.id] & rows.filled)[: len(spans.attributes)]).astype(np.int32),
+        flags=flags | _flags(spans, cells, kind, numbers),
+        dropped_keys=_dropped(spans, rows, lookup, cells.mapped),
+    )
+
+
+class _Texts:
+    """Text fields of n spans: codes into one list of values, whose last entry is None."""
+
+    def __init__(self, n: int, columns: dict[str, Codes], values: list[str]) -> None:
+        self.columns, self.values = columns, values
+        self.objects = np.array([*values, None], object)
+        self.none = np.full(n, -1, np.int32)
+
+    def column(self, field: str) -> Codes:
+        return self.columns.get(field, self.none)
+
+    def rows(self, fields: tuple[str, ...], at: Ints) -> list[Row]:
+        """The texts of some spans, one tuple each."""
+        picked = np.array([self.column(f)[at] for f in fields], np.int32)
+        return [tuple(row) for row in self.objects[picked.T].tolist()]
+
+    def combos(self, fields: tuple[str, ...]) -> Combos:
+        """Distinct tuples of some fields."""
+        codes, first = combine([self.none, *(self.columns[f] for f in fields if f in self.columns)])
+        return Combos(codes, self.rows(fields, first))
+
+
+class _Cells:
+    """The matrix of field x span: which attribute row fills each field of each span, -1 for none.
+
+    fields: the fields present in this batch, one per row of the matrix. messages: rows of model messages, all of
+    them. mapped: which rows ended in some field.
+    """
+
+    def __init__(self, n: int, rows: Rows, lookup: Lookup, dialect: Dialects, kind: Small) -> None:
+        self._rows = rows
+        self.n = n
+        self.mapped: Bools = np.zeros(len(rows), np.bool_)
+        slots: list[npt.NDArray[np.int16]] = []
+        places: list[Codes] = []
+        for target in lookup.targets:
+            slot = target[rows.id, dialect[rows.owner]]
+            at = np.flatnonzero((slot >= 0) & rows.filled).astype(np.int32)
+            slot = slot[at]
+            conditional = lookup.slot_conditional[slot]
+            if conditional.any():
+                holds = lookup.slot_kinds[slot, kind[rows.owner[at]]]
+                at, slot = at[holds], slot[holds]
+            self.mapped[at] = True
+            is_field = lookup.slot_field[slot] >= 0
+            slots.append(slot[is_field])
+            places.append(at[is_field])
+        slot, at = np.concatenate(slots), np.concatenate(places)
+        field = lookup.slot_field[slot]
+        order = np.argsort(-lookup.slot_place[slot], kind="stable")  # the best source is written last
+        self._field, self._at = field[order], at[order]
+        present = np.flatnonzero(np.bincount(self._field, minlength=len(MAPPED_FIELDS)))
+        self.fields = [MAPPED_FIELDS[f] for f in present.tolist()]
+        row_of = np.full(len(MAPPED_FIELDS), -1, np.int16)
+        row_of[present] = np.arange(len(present))
+        self.matrix: npt.NDArray[np.int32] = np.full((len(present), n), -1, np.int32)
+        self.matrix[row_of[self._field], rows.owner[self._at]] = self._at
+        self.messages = np.sort(self._at[self._field == _MESSAGES])
+
+    def texts(self) -> _Texts:
+        """All text fields, read together."""
+        at = self._at[_IS_TEXT[self._field]]
+        read = self._rows.texts(at)
+        codes = np.full(len(self._rows) + 1, -1, np.int32)
+        codes[at] = read.codes
+        columns = {f: codes[self.matrix[i]] for i, f in enumerate(self.fields) if f in _TEXTS}
+        return _Texts(self.n, columns, read.values)
+
+    def ints(self) -> usage.Numbers:
+        """All integer fields, read together; every field of the model is there."""
+        at = self._at[_IS_INT[self._field]]
+        read, known = self._rows.ints(at)
+        values, valid = np.zeros(len(self._rows) + 1, np.int64), np.zeros(len(self._rows) + 1, np.bool_)
+        values[at], valid[at] = read, known
+        absent = np.zeros(self.n, np.int64), np.zeros(self.n, np.bool_)
+        found = {f: self.matrix[i] for i, f in enumerate(self.fields) if FIELD_TYPES[f] == "int"}
+        ints = (f for f, t in FIELD_TYPES.items() if t == "int")
+        return {f: (values[found[f]], valid[found[f]]) if f in found else absent for f in ints}
+
+    def floats(self, field: str) -> tuple[npt.NDArray[np.float64], Bools] | None:
+        """One float field; None if no span has it."""
+        return self._rows.floats(self.matrix[self.fields.index(field)]) if field in self.fields else None
+
+
+def _reasons(spans: SpanColumns, texts: _Texts, descriptions: Descriptions) -> Codes:
+    """What the words of a span's error texts tell, -1 for nothing; the texts themselves go no further."""
+    message = np.array([*(descriptions.reason(v) for v in spans.status_message.values), -1], np.int32)
+    found = message[spans.status_message.codes]
+    if "error_text" in texts.columns:
+        codes = texts.columns["error_text"]
+        told = {c: descriptions.reason(texts.values[c]) for c in np.unique(codes[codes >= 0]).tolist()}
+        from_attribute = np.full(len(texts.values) + 1, -1, np.int32)
+        from_attribute[list(told)] = list(told.values())
+        found = np.where(found >= 0, found, from_attribute[codes])
+    return found
+
+
+def _facets(
+    spans: SpanColumns, decided: list[Codes], texts: _Texts, descriptions: Descriptions
+) -> tuple[Combos, Small]:
+    """Facet rows, and per span the bases of its usage (3 x n, indexes into usage.BASES).
+
+    decided: the columns of a Raw before its name.
+    """
+    present = [texts.columns[f] for f in TEXT_FIELDS if f in texts.columns]
+    codes, first = combine([*decided, spans.name.codes, *present])
+    names = [*spans.name.values, ""]
+    distinct = zip(
+        *(c[first].tolist() for c in (*decided, spans.name.codes)), texts.rows(TEXT_FIELDS, first), strict=True
+    )
+    told = [descriptions.describe(Raw._make([*raw, names[name]]), row) for *raw, name, row in distinct]
+    bases = np.array([[usage.BASES.index(b) for b in t.bases] for t in told], np.int8).reshape(-1, 3)
+    return Combos(codes, [t.facet for t in told]), bases[codes].T
+
+
+def _numbers(cells: _Cells, bases: Small) -> tuple[usage.Numbers, Ints]:
+    """Every column of NUMBER_COLUMNS, and the flags of the usage."""
+    read = cells.ints()
+    counted = usage.canonical(read, *bases)
+    numbers = read | counted.tokens
+    for field, (column, scale) in _SCALED.items():
+        numbers.setdefault(column, (np.zeros(cells.n, np.int64), np.zeros(cells.n, np.bool_)))
+        if found := cells.floats(field):
+            values, known = found[0] * scale, found[1] & (np.abs(found[0]) * scale < _MAX_SCALED)
+            earlier, has = numbers[column]
+            new = np.where(known, np.rint(np.where(known, values, 0.0)), 0).astype(np.int64)
+            numbers[column] = np.where(has, earlier, new), has | known
+    cost, reported = numbers["reported_pusd"]
+    no_usage = ~numbers["input_tokens"][1] & ~numbers["output_tokens"][1]
+    numbers["reported_pusd"] = cost, reported & ~((cost == 0) & no_usage)  # a cost of nothing for an unknown usage
+    return {c: numbers[c] for c in NUMBER_COLUMNS}, counted.flags
+
+
+def _flags(spans: SpanColumns, cells: _Cells, kind: Small, numbers: usage.Numbers) -> Ints:
+    used = numbers["input_tokens"][1] | numbers["output_tokens"][1]
+    own = np.array([scope_of(s)[0] == SELF_CHECK_SCOPE for s in spans.scopes], np.bool_)
+    bits: list[tuple[Flag, Bools]] = [
+        (Flag.AGGREGATE, used & (kind != _LLM_CALL)),
+        (Flag.REMOTE_PARENT, spans.remote_parent),
+        (Flag.CLOCK_BACKWARDS, spans.backwards),
+        (Flag.ATTRIBUTES_DROPPED, spans.attributes_dropped),
+        (Flag.SELF_CHECK, own[spans.scope]),
+    ]
+    if share := cells.floats("sampled_share"):
+        bits.append((Flag.SAMPLED, share[1] & (share[0] != 1.0)))
+    flags = np.zeros(len(spans), np.int64)
+    for flag, mask in bits:
+        flags[mask] |= int(flag)
+    return flags
+
+
+def _sources(spans: SpanColumns, tables: Tables) -> Combos:
+    codes, first = combine([spans.resource, spans.scope])
+    pairs = zip(spans.resource[first].tolist(), spans.scope[first].tolist(), strict=True)
+    return Combos(codes, [source_row(spans.resources[r], spans.scopes[s], tables) for r, s in pairs])
+
+
+def _dropped(spans: SpanColumns, rows: Rows, lookup: Lookup, mapped: Bools) -> Counter[str]:
+    """How often a key's value is neither mapped nor kept; one that is read only in part counts too."""
+    attributes = spans.attributes
+    own = len(attributes)
+    dropped = rows.filled[:own] & ~mapped[:own] & ~lookup.kept[rows.id[:own]]
+    counts = np.bincount(attributes.key[dropped], minlength=len(attributes.keys))
+    found: Counter[str] = Counter()
+    for code in np.flatnonzero(counts).tolist():
+        found[_INDEX.sub("N", attributes.keys[code])[:_MAX_KEY]] += int(counts[code])
+    return found
