@@ -1,0 +1,368 @@
+"""Burn rates: the counts against a naive recomputation and against Prometheus' own rule engine."""
+
+import json
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analytics import openslo, slo_events
+from analytics import slo as burn_rates
+from analytics.reports import slos as report
+from analytics.slo import MINUTE_NS, Condition, Pair, Slo
+from collector.store import Cursor, Store
+from tests.stores import empty_store
+from tests.tables import call, finding, put, run
+
+ROOT = Path(__file__).parents[2]
+NOW_NS = 29_800_000 * MINUTE_NS + 17 * 10**9
+PAIRS = (Pair("page", 60, 5, 14.4), Pair("page", 360, 30, 6), Pair("ticket", 1440, 120, 3))
+SUCCESS = Slo(
+    name="run-success",
+    title="Runs succeed",
+    description="",
+    service="agents",
+    source="runs",
+    filter=(),
+    good=(Condition("status", "in", ("ok",)),),
+    negated=False,
+    threshold=False,
+    group_by=(),
+    objective=0.95,
+    period_minutes=30 * 1440,
+    pairs=PAIRS,
+)
+COST = replace(
+    SUCCESS, name="run-cost", good=(Condition("cost_usd", "lte", ("0.50",)),), threshold=True, group_by=("tenant",)
+)
+TOOLS = replace(
+    SUCCESS,
+    name="tools",
+    source="tools",
+    good=(Condition("status", "in", ("error",)),),
+    negated=True,
+    group_by=("tool_server", "tool"),
+    filter=(Condition("agent", "not_in", ("test-*",)),),
+)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One migrated store for the module; tests roll back what they write."""
+    store = empty_store(tmp_path_factory.mktemp("slo") / "s.duckdb")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def cursor(shared: Store) -> Iterator[Cursor]:
+    """A transaction that is undone."""
+    with shared.cursor() as found:
+        found.begin()
+        yield found
+        found.rollback()
+
+
+def _counts(cursor: Cursor, slo: Slo, minutes: int = 60, now_ns: int = NOW_NS) -> dict[str, tuple[int, int, int]]:
+    """(good, bad, left out) by group, in one window."""
+    frame = slo_events.window_counts(cursor, [(slo.name, minutes)], now_ns)
+    return {row[2]: (row[4], row[5], row[6]) for row in frame.iter_rows() if row[4:] != (0, 0, 0)}
+
+
+def test_run_statuses(cursor: Cursor) -> None:
+    """error and stuck are bad, running and incomplete are left out and counted as such."""
+    put(cursor, "runs", [run(NOW_NS, status=s) for s in ("ok", "ok", "error", "stuck", "running", "incomplete")])
+    slo_events.refresh(cursor, [SUCCESS], NOW_NS)
+
+    assert _counts(cursor, SUCCESS) == {"{}": (2, 2, 2)}
+
+
+def test_a_run_belongs_to_its_start(cursor: Cursor) -> None:
+    """A long run counts in the minute it started, not the one it ended in."""
+    put(cursor, "runs", [run(NOW_NS - 90 * MINUTE_NS, status="error", ended_ns=NOW_NS)])
+    slo_events.refresh(cursor, [SUCCESS], NOW_NS)
+
+    assert _counts(cursor, SUCCESS, 60) == {}
+    assert _counts(cursor, SUCCESS, 120) == {"{}": (0, 1, 0)}
+
+
+def test_unknown_cost_is_left_out_unless_too_high_already(cursor: Cursor) -> None:
+    """An unpriced run is neither cheap nor dear; what is over the limit with what is known is bad for good."""
+    usd = 10**12
+    rows = [
+        run(NOW_NS, cost_pusd=usd // 2),
+        run(NOW_NS, cost_pusd=usd // 2 + 1),
+        run(NOW_NS, cost_pusd=None, unpriced_calls=1),
+        run(NOW_NS, cost_pusd=1, unpriced_calls=1),
+        run(NOW_NS, cost_pusd=usd, unpriced_calls=1),
+        run(NOW_NS, cost_pusd=1, unknown_calls=2, llm_errors=1),
+        run(NOW_NS, cost_pusd=1, unknown_calls=1, llm_errors=1),
+    ]
+    put(cursor, "runs", rows)
+    slo_events.refresh(cursor, [COST], NOW_NS)
+
+    assert _counts(cursor, COST) == {'{"tenant":"acme"}': (2, 2, 3)}
+
+
+def test_tool_calls_by_group_without_denials(cursor: Cursor) -> None:
+    """Denied calls are left out, a filter with a pattern holds, groups are server and tool, model calls are no part."""
+    rows = [
+        call(cursor, NOW_NS, "tool.call", status="ok", tool="search", tool_server="mcp"),
+        call(cursor, NOW_NS, "tool.call", status="error", tool="search", tool_server="mcp"),
+        call(cursor, NOW_NS, "tool.call", status="denied", tool="search", tool_server="mcp"),
+        call(cursor, NOW_NS, "tool.call", status="ok", tool="fetch"),
+        call(cursor, NOW_NS, "tool.call", status="error", tool="fetch", agent="test-7"),
+        call(cursor, NOW_NS, "llm.call", status="error", model="m"),
+    ]
+    put(cursor, "calls", rows)
+    slo_events.refresh(cursor, [TOOLS], NOW_NS)
+
+    assert _counts(cursor, TOOLS) == {
+        '{"tool_server":"mcp","tool":"search"}': (1, 1, 1),
+        '{"tool_server":null,"tool":"fetch"}': (1, 0, 0),
+    }
+
+
+def test_a_stuck_run_is_longer_than_any_threshold(cursor: Cursor) -> None:
+    """Duration under a threshold: a run that never ended is bad."""
+    fast = replace(SUCCESS, name="fast", good=(Condition("duration_ms", "lt", ("2000",)),), threshold=True)
+    put(
+        cursor,
+        "runs",
+        [run(NOW_NS, ended_ns=NOW_NS + n * 10**9, status=s) for n, s in ((1, "ok"), (2, "ok"), (1, "stuck"))],
+    )
+    slo_events.refresh(cursor, [fast], NOW_NS)
+
+    assert _counts(cursor, fast) == {"{}": (1, 2, 0)}
+
+
+def test_late_and_changed_rows_correct_the_past(cursor: Cursor) -> None:
+    """Touched minutes are counted again: a late run appears, a run that changes its status or start moves."""
+    old = NOW_NS - 500 * MINUTE_NS
+    put(cursor, "runs", [run(old, status="error", run_id="r1")])
+    slo_events.refresh(cursor, [SUCCESS], NOW_NS)
+    assert _counts(cursor, SUCCESS, 1440) == {"{}": (0, 1, 0)}
+
+    assert not slo_events.refresh(cursor, [SUCCESS], NOW_NS)
+    put(cursor, "runs", [run(old - 70 * MINUTE_NS, run_id="late")])
+    cursor.execute("UPDATE runs SET status = 'ok', started_ns = ? WHERE run_id = 'r1'", [old - 3 * MINUTE_NS])
+    slo_events.touch(cursor, [(old - n * MINUTE_NS) // MINUTE_NS for n in (0, 3, 70)])
+
+    assert slo_events.refresh(cursor, [SUCCESS], NOW_NS)
+    assert _counts(cursor, SUCCESS, 1440) == {"{}": (2, 0, 0)}
+
+
+def test_a_new_definition_counts_everything_again(cursor: Cursor) -> None:
+    """A changed SLO is rebuilt over its period, one that is gone is forgotten."""
+    put(cursor, "runs", [run(NOW_NS - 9 * 1440 * MINUTE_NS, tenant=t) for t in ("a", "a", "b")])
+    slo_events.refresh(cursor, [SUCCESS, COST], NOW_NS)
+    slo_events.refresh(cursor, [replace(SUCCESS, group_by=("tenant",))], NOW_NS)
+
+    assert _counts(cursor, SUCCESS, 30 * 1440) == {'{"tenant":"a"}': (2, 0, 0), '{"tenant":"b"}': (1, 0, 0)}
+    assert cursor.execute("SELECT count(*) FROM slo_series WHERE slo = 'run-cost'").fetchone() == (0,)
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(-3000, 5),  # minute from now
+        st.integers(0, 59),
+        st.sampled_from(["ok", "ok", "error", "stuck", "running"]),
+        st.sampled_from(["a", "b", None]),
+    ),
+    max_size=60,
+)
+
+
+def _naive(events: list[Any], agent: str | None, minutes: int) -> tuple[int, int]:
+    """Good and bad of one agent in the last `minutes`, one event at a time."""
+    end = NOW_NS // MINUTE_NS + 1
+    kept = [e for e in events if e[3] == agent and end - minutes <= NOW_NS // MINUTE_NS + e[0] < end]
+    return sum(e[2] == "ok" for e in kept), sum(e[2] in ("error", "stuck") for e in kept)
+
+
+@settings(max_examples=25, deadline=None)
+@given(first=EVENTS, second=EVENTS)
+def test_counts_equal_naive_recomputation(shared: Store, first: list[Any], second: list[Any]) -> None:
+    """Whatever arrives in whatever order, windows hold what counting every event would give, and so does burn."""
+    slo = replace(SUCCESS, group_by=("agent",))
+    windows = [(slo.name, w) for w in (*slo.pair_windows, slo.period_minutes)]
+    with shared.cursor() as cursor:
+        cursor.begin()
+        for events in (first, second):
+            starts = [(NOW_NS // MINUTE_NS + e[0]) * MINUTE_NS + e[1] * 10**9 for e in events]
+            put(cursor, "runs", [run(s, status=e[2], agent=e[3]) for s, e in zip(starts, events, strict=True)])
+            slo_events.touch(cursor, [s // MINUTE_NS for s in starts])
+            slo_events.refresh(cursor, [slo], NOW_NS)
+        burning = burn_rates.burns(slo_events.window_counts(cursor, windows, NOW_NS), slo)
+        cursor.rollback()
+    for row in burning.iter_rows(named=True):
+        good, bad = _naive(first + second, json.loads(row["labels"])["agent"], row["window_minutes"])
+        expected = float(Fraction(bad, good + bad) / Fraction("0.05")) if good + bad else None
+        assert (row["good"], row["bad"]) == (good, bad)
+        assert row["burn"] == (pytest.approx(expected, rel=1e-12) if expected is not None else None)
+    assert set(burning["labels"]) >= {json.dumps({"agent": e[3]}, separators=(",", ":")) for e in first + second}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_prometheus_computes_the_same(seed: int, tmp_path: Path) -> None:
+    """promtool's rule engine, fed the same per-minute counts, gives the same burns and the same firing pairs."""
+    promtool = shutil.which("promtool") or ROOT / ".deps/bin/promtool"
+    if not Path(promtool).exists():
+        pytest.skip("run tests/peers/install.sh")
+    rng, length = random.Random(seed), 1500
+    share = [rng.choice([0, 0.02, 0.4, 0.95]) for _ in range(30)]
+    counts = [(rng.randint(0, 4), m) for m in range(length)]
+    minutes = [(n, sum(rng.random() < share[m * 30 // length] for _ in range(n))) for n, m in counts]
+    end = NOW_NS // MINUTE_NS + 1
+    rows = [
+        run((end - length + m) * MINUTE_NS, status="error" if i < bad else "ok")
+        for m, (n, bad) in enumerate(minutes)
+        for i in range(n)
+    ]
+    store = empty_store(tmp_path / "s.duckdb")
+    with store.transaction() as cursor:
+        put(cursor, "runs", rows)
+        slo_events.refresh(cursor, [SUCCESS], NOW_NS)
+        windows = [(SUCCESS.name, w) for w in SUCCESS.pair_windows]
+        burning = burn_rates.burns(slo_events.window_counts(cursor, windows, NOW_NS), SUCCESS)
+    store.close()
+    ours = dict(zip(burning["window_minutes"], burning["burn"], strict=True))
+    breaching = set(burn_rates.breaches(burning, SUCCESS)["pair"])
+
+    # A sample per minute, evaluated at the last: (w - 1) minutes and a half reach w samples.
+    burn = "(sum_over_time(bad[{0}m30s]) / sum_over_time(all[{0}m30s]) / 0.05)"
+    exprs = [burn.format(w - 1) for w in SUCCESS.pair_windows]
+    pairs = [
+        f"{burn.format(p.long_minutes - 1)} > {p.factor} and {burn.format(p.short_minutes - 1)} > {p.factor}"
+        for p in PAIRS
+    ]
+    tests = [
+        {"expr": f"abs({e} - {ours[w]!r}) < bool 1e-9", "eval_time": f"{length - 1}m", "exp_samples": [_sample(1)]}
+        for e, w in zip(exprs, SUCCESS.pair_windows, strict=True)
+    ] + [
+        {"expr": f"count({e})", "eval_time": f"{length - 1}m", "exp_samples": [_sample(1)] if i in breaching else []}
+        for i, e in enumerate(pairs)
+    ]
+    series = [
+        {"series": "all", "values": " ".join(str(n) for n, _ in minutes)},
+        {"series": "bad", "values": " ".join(str(b) for _, b in minutes)},
+    ]
+    document = {
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": tests}],
+    }
+    (tmp_path / "rules.test.yml").write_text(yaml.safe_dump(document))
+    answer = subprocess.run([promtool, "test", "rules", tmp_path / "rules.test.yml"], capture_output=True, text=True)
+
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def _sample(value: float) -> dict[str, Any]:
+    return {"labels": "{}", "value": value}
+
+
+def _burning(long: tuple[int, int], short: tuple[int, int]) -> pl.DataFrame:
+    rows = [("s", 1, "{}", w, g, b, 0) for w, (g, b) in ((60, long), (5, short), (360, long), (30, short))]
+    rows += [("s", 1, "{}", 1440, 1000, 0, 0), ("s", 1, "{}", 120, 10, 0, 0)]
+    return burn_rates.burns(pl.DataFrame(rows, schema=slo_events._COUNTS, orient="row"), SUCCESS)
+
+
+@pytest.mark.parametrize(
+    ("long", "short", "expected"),
+    [
+        ((2, 98), (0, 10), [0, 1]),  # both burn
+        ((2, 98), (10, 0), []),  # over by now: the short window is clean
+        ((95, 5), (0, 10), []),  # just a blip
+        ((50, 50), (5, 5), [1]),  # fast enough for the slow pair only: burn 10
+        ((0, 9), (0, 9), []),  # too few events
+        ((9, 1), (0, 1), []),  # one bad event pages nobody
+        ((0, 10), (0, 2), [0, 1]),
+        ((0, 10), (0, 0), []),  # nothing in the short window
+    ],
+)
+def test_pairs_need_both_windows_and_enough_events(
+    long: tuple[int, int], short: tuple[int, int], expected: list[int]
+) -> None:
+    """A pair breaches when both windows burn above its factor and there is enough to judge."""
+    assert burn_rates.breaches(_burning(long, short), SUCCESS)["pair"].to_list() == expected
+
+
+@pytest.mark.parametrize(
+    ("left", "burn", "words"),
+    [
+        (None, None, "no events yet"),
+        (1.0, None, "no events lately; the budget lasts"),
+        (0.4, 0.0, "nothing is burning; the budget lasts"),
+        (0.4, 0.9, "at this rate the budget lasts the period"),
+        (0.5, 14.4, "at this rate the budget is gone in 25 h"),
+        (0.14, 14.4, "at this rate the budget is gone in 7 h"),
+        (0.9, 2.0, "at this rate the budget is gone in 14 d"),
+        (0.01, 20.0, "at this rate the budget is gone in 22 min"),
+        (0.0, 3.0, "the budget is gone"),
+        (-0.3, 3.0, "the budget is overspent by 30%"),
+    ],
+)
+def test_outlook_in_words(left: float | None, burn: float | None, words: str) -> None:
+    """Budget and pace read as a sentence in every case."""
+    assert burn_rates.outlook(left, burn, 30 * 1440) == words
+
+
+def test_budget_left() -> None:
+    """One minus the bad share over the allowed share; overspent is below zero, nothing is unknown."""
+    assert burn_rates.budget_left(95, 5, 0.95) == pytest.approx(0)
+    assert burn_rates.budget_left(100, 0, 0.95) == 1
+    assert burn_rates.budget_left(90, 10, 0.95) == pytest.approx(-1)
+    assert burn_rates.budget_left(0, 0, 0.95) is None
+
+
+def test_report(tmp_path: Path) -> None:
+    """The report names budget, burn and words, worst first, and tells what was never counted."""
+    store = empty_store(tmp_path / "s.duckdb")
+    slo = replace(SUCCESS, group_by=("tenant",))
+    waiting = report.slos(store, [slo], NOW_NS)["items"]
+    with store.transaction() as cursor:
+        bad = [run(NOW_NS - m * MINUTE_NS, status="error" if m < 40 else "ok", tenant="acme") for m in range(100)]
+        put(cursor, "runs", bad + [run(NOW_NS - m * MINUTE_NS, tenant="globex") for m in range(100)])
+        slo_events.refresh(cursor, [slo], NOW_NS)
+    answer = report.slos(store, [slo], NOW_NS)
+    items = answer["items"]
+    history = report.history(store, slo, NOW_NS, "acme", points=1440)["items"]
+    store.close()
+
+    assert (waiting[0]["status"], waiting[0]["outlook"]) == ("not counted yet", "not counted yet")
+    assert [(i["group"]["tenant"], i["status"]) for i in items] == [("acme", "exhausted"), ("globex", "ok")]
+    assert items[0]["budget_left"] == pytest.approx(1 - 0.4 / 0.05)
+    assert items[0]["outlook"] == "the budget is overspent by 700%"
+    assert items[0]["burn"] == pytest.approx(40 / 60 / 0.05)
+    assert [p["breaching"] for p in items[0]["pairs"]] == [False, True, True]
+    assert history[-1]["budget_left"] == pytest.approx(items[0]["budget_left"])
+    assert sum(h["bad"] for h in history) == 40
+    assert answer["as_of"].endswith("Z")
+
+
+def test_shipped_profiles_are_consistent() -> None:
+    """factor = spent * period / long for every shipped pair, and short is a twelfth of long (pyrra: or near)."""
+    for profile in burn_rates.profiles().values():
+        period = burn_rates.minutes_of(profile["period"])
+        for row, pair in zip(profile["pairs"], burn_rates.scaled_pairs(profile, period), strict=True):
+            assert row["spent"] * period / pair.long_minutes == pytest.approx(pair.factor, rel=0.01)
+            assert pair.long_minutes / pair.short_minutes in (12, 16)
+
+
+def test_examples_count(cursor: Cursor) -> None:
+    """Every shipped example can be counted on an empty store and on one with findings only."""
+    put(cursor, "findings", [finding(NOW_NS)])
+    examples = openslo.load(ROOT / "analytics/data/slos")
+    slo_events.refresh(cursor, examples, NOW_NS)
+
+    assert slo_events.window_counts(cursor, [(s.name, 60) for s in examples], NOW_NS).is_empty()
