@@ -105,7 +105,7 @@ def list_costs(
     cursor: str | None = None,
     **filters: str | None,
 ) -> Costs:
-    """Calls that started in [from_ns, to_ns), summed by `group_by` (any of GROUP_KEYS). Days and hours are those of `tz`.
+    """Calls that started in [from_ns, to_ns), summed by `group_by` (any of GROUP_KEYS), days and hours in `tz`.
 
     `filters`: FILTERS, each an exact value. Without an owner map `owner` is None everywhere: all is unallocated.
     Raises BadQuestion.

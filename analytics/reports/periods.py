@@ -12,9 +12,7 @@ _AGES = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _FORMS = "write a day (2026-11-20), an RFC 3339 time (2026-11-20T15:00:00Z) or an age (90m, 24h, 7d)"
 
 
-def period(
-    c: Cursor, begin: str | None, end: str | None, *, now_ns: int, tz: str = "UTC"
-) -> tuple[int, int]:
+def period(c: Cursor, begin: str | None, end: str | None, *, now_ns: int, tz: str = "UTC") -> tuple[int, int]:
     """`begin` and `end` as nanoseconds, half-open; None is unbounded.
 
     A day means its beginning in `begin` and its end in `end`, in the time zone `tz`; a time without an offset is
@@ -48,5 +46,5 @@ def _instant(c: Cursor, field: str, text: str, now_ns: int, tz: str) -> int:
     is_day = re.fullmatch(r"\d{4}-?\d\d-?\d\d", text, re.ASCII) is not None
     if time.tzinfo is not None:
         return int(time.timestamp()) * 10**9 + time.microsecond * 1000
-    to_ns = "SELECT epoch_ns(CAST(? AS TIMESTAMP) + to_days(?) AT TIME ZONE ?)"
+    to_ns = "SELECT epoch_ns((CAST(? AS TIMESTAMP) + to_days(?)) AT TIME ZONE ?)"
     return int(c.execute(to_ns, [time, int(is_day and field == "to"), tz]).fetchall()[0][0])

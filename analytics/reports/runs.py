@@ -136,10 +136,14 @@ def _select(c: Cursor, params: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _run(row: dict[str, Any]) -> Run:
     known = Run.__annotations__
     money = {k.replace("_pusd", "_usd"): usd(v) for k, v in row.items() if k.endswith("_pusd")}
-    values = row | money | {
-        "trace_id": row["trace_ids"][0],
-        "name": row["root_name"],
-        "started_at": moment(row["started_ns"]),
-        "duration_ms": milliseconds(row["ended_ns"] - row["started_ns"]),
-    }
+    values = (
+        row
+        | money
+        | {
+            "trace_id": row["trace_ids"][0],
+            "name": row["root_name"],
+            "started_at": moment(row["started_ns"]),
+            "duration_ms": milliseconds(row["ended_ns"] - row["started_ns"]),
+        }
+    )
     return {name: values[name] for name in known}  # type: ignore[return-value]

@@ -211,13 +211,16 @@ def _items(c: Cursor, run_id: str, page: list[tuple[Row, int]], first_ns: int) -
         for span_id in ids:
             rules.setdefault(span_id, []).append(rule)
     return [
-        _item(span, calls.get(span["span_id"], {}))
-        | {
-            "depth": depth,
-            "offset_ms": milliseconds(span["start_ns"] - first_ns),
-            "derived_tool_calls": derived.get(span["span_id"], []),
-            "evidence_of": sorted(set(rules.get(span["span_id"], []))),
-        }
+        _item(
+            span
+            | {
+                "depth": depth,
+                "offset_ms": milliseconds(span["start_ns"] - first_ns),
+                "derived_tool_calls": derived.get(span["span_id"], []),
+                "evidence_of": sorted(set(rules.get(span["span_id"], []))),
+            },
+            calls.get(span["span_id"], {}),
+        )
         for span, depth in page
     ]
 

@@ -1,0 +1,49 @@
+-- What became of what arrived, by hour of arrival, tenant, dialect and outcome?
+-- Everything stored counts once as accepted; late, quarantined, unclassified and sampled are parts of it.
+WITH stored AS (
+    SELECT s.batch // 3600000 AS hour, s.source, s.facet,
+        count(*) AS accepted,
+        count_if(s.flags & 1 <> 0) AS late,
+        count_if(s.flags & 2 <> 0) AS foreign_tenant,
+        count_if(s.flags & 4 <> 0) AS time_absurd,
+        count_if(s.flags & 8 <> 0) AS usage_absurd,
+        count_if(s.flags & 8192 <> 0) AS sampled
+    FROM spans s
+    WHERE s.batch >= $from_ms AND s.batch < $to_ms AND s.flags & 2048 = 0
+    GROUP BY ALL
+),
+described AS (
+    SELECT hour, coalesce(o.ingest_tenant, o.tenant) AS tenant, f.dialect, stored.* EXCLUDE (hour, source, facet),
+        CASE WHEN f.mapping = 'none' THEN accepted ELSE 0 END AS unclassified
+    FROM stored
+    JOIN sources o USING (source)
+    JOIN facets f USING (facet)
+),
+outcomes AS (
+    SELECT hour, tenant, dialect, unnest([
+        {outcome: 'accepted', reason: NULL::VARCHAR, items: accepted},
+        {outcome: 'late', reason: NULL, items: late},
+        {outcome: 'quarantined', reason: 'foreign_tenant', items: foreign_tenant},
+        {outcome: 'quarantined', reason: 'time_absurd', items: time_absurd},
+        {outcome: 'quarantined', reason: 'usage_absurd', items: usage_absurd},
+        {outcome: 'unclassified', reason: NULL, items: unclassified},
+        {outcome: 'sampled', reason: NULL, items: sampled}
+    ], recursive := true)
+    FROM described
+)
+SELECT hour, 'traces' AS signal, tenant, dialect, outcome, reason, sum(items) AS items
+FROM outcomes
+GROUP BY ALL
+HAVING sum(items) > 0
+UNION ALL
+SELECT epoch_ms(hour) // 3600000, signal, ingest_tenant, NULL, outcome, reason, sum(items)
+FROM ingest_events
+WHERE batch >= $from_ms AND batch < $to_ms
+GROUP BY ALL
+UNION ALL
+SELECT start_ns // 3600000000000, 'traces', tenant, dialect, pricing, coalesce(provider || '/' || model, model), count(*)
+FROM calls
+JOIN call_groups USING (call_group)
+WHERE pricing IN ('unpriced', 'unknown') AND start_ns >= $from_ms * 1000000 AND start_ns < $to_ms * 1000000
+GROUP BY ALL
+ORDER BY 1 DESC, outcome, items DESC, tenant, dialect, reason

@@ -1,0 +1,69 @@
+"""The ledger of ingestion: what became of everything that arrived, and what of it could not be priced."""
+
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from analytics.reports import listings
+from analytics.reports.listings import Lag
+from analytics.reports.values import moment
+from collector.store import Store
+
+HOUR_NS = 3600 * 10**9
+DAY_NS = 24 * HOUR_NS
+
+
+class Outcome(TypedDict):
+    """How many items had an outcome. `hour`: of arrival; of the call for `unpriced` and `unknown` calls, whose
+    `reason` names the model. Late, quarantined, unclassified and sampled spans are accepted ones too.
+    """
+
+    hour: str
+    signal: str
+    tenant: str | None
+    dialect: str | None
+    outcome: str
+    reason: str | None
+    items: int
+
+
+class DroppedKey(TypedDict):
+    """An attribute whose values were not kept, with how many."""
+
+    key: str
+    values_dropped: int
+
+
+class Quality(TypedDict):
+    """The ledger of a period, newest hour first; `total` by outcome; `dropped_keys`: of all time, most first."""
+
+    items: list[Outcome]
+    total: dict[str, int]
+    dropped_keys: list[DroppedKey]
+    next_cursor: None
+    as_of: str
+    lag: Lag
+
+
+def quality(store: Store, now_ns: int, *, from_ns: int | None = None, to_ns: int | None = None) -> Quality:
+    """The ledger of what arrived in [from_ns, to_ns), by default in the last 24 hours."""
+    end_ns = now_ns + HOUR_NS if to_ns is None else to_ns
+    begin_ns = end_ns - DAY_NS - HOUR_NS if from_ns is None else from_ns
+    bounds = {"from_ms": begin_ns // 10**6, "to_ms": end_ns // 10**6}
+    with listings.reading(store) as c:
+        found = listings.rows(c, "quality", bounds)
+        total: dict[str, int] = {}
+        for row in found:
+            total[row["outcome"]] = total.get(row["outcome"], 0) + int(row["items"])
+        return {
+            "items": [_outcome(row) for row in found],
+            "total": dict(sorted(total.items())),
+            "dropped_keys": listings.rows(c, "dropped_keys", {}),  # type: ignore[typeddict-item]
+            "next_cursor": None,
+            **listings.currency(c, now_ns),
+        }
+
+
+def _outcome(row: dict[str, Any]) -> Outcome:
+    values = row | {"hour": moment(row["hour"] * HOUR_NS), "items": int(row["items"])}
+    return {name: values[name] for name in Outcome.__annotations__}  # type: ignore[return-value]
