@@ -1,8 +1,9 @@
 """The price book: finds the price of one distinct kind of call. `charge` prices whole frames with it."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from analytics.pricing.entries import Entry, ModelEntry, Tiers, ToolEntry, holds, load_frozen, matches
-from analytics.pricing.providers import UNSPECIFIC, canonical, plain, split_model
+from analytics.pricing.providers import MEANT, canonical, plain, provider_by_form, split_model, unspecific
 
 if TYPE_CHECKING:
     from analytics.pricing.listing import Listing
 
 _LAST_DAY = date(2262, 1, 1)  # nanoseconds in 64 bits end in that year
 _ROWS = {
+    "kind": pl.String,
     "provider": pl.String,
     "model": pl.String,
     "unit": pl.String,
@@ -67,7 +69,7 @@ class PriceBook:
 
     def __init__(self, version: str, entries: Iterable[Entry], listing: "Listing | None") -> None:
         self._listing = listing
-        self._ids = {plain(id_): id_ for id_ in listing.provider_ids} if listing else {}
+        self._ids = {plain(id_): id_ for id_ in (listing.provider_ids if listing else MEANT)}
         entries = [self._named(entry) for entry in entries]
         self._models = [entry for entry in entries if isinstance(entry, ModelEntry)]
         self._tools = [entry for entry in entries if isinstance(entry, ToolEntry)]
@@ -113,9 +115,9 @@ class PriceBook:
         return {}
 
     def rows(self) -> pl.DataFrame:
-        """Every price in the order of precedence, the list before the entries: `provider` and `model` (an id of
-        the list, a glob of an entry), `unit`, `usd` (exact decimal text) for `per` units, `valid_from` and
-        `valid_to` (both days included), `context`, `tenant`, `source`. Null means any.
+        """Every price, the later beating the earlier: `kind` (model, tool), `provider` (of a tool: its server) and
+        `model` (of a tool: its name; an id of the list, a glob of an entry), `unit`, `usd` (exact decimal text) for
+        `per` units, `valid_from` and `valid_to` (both days included), `context`, `tenant`, `source`. Null: any.
         """
         rows = list(self._listing.rows()) if self._listing else []
         entries: list[Entry] = [*self._models, *self._tools]
@@ -143,12 +145,14 @@ class PriceBook:
             yield _Reading(frozenset((name,)), name if kind == "listed" else None, model)
         if stated_kind != "unknown" and (kind == "unknown" or stated == name):
             yield _Reading(frozenset((name, stated)), stated if kind != "elsewhere" else None, rest)
+        if kind == "unknown" and (maker := provider_by_form(model)):
+            yield _Reading(frozenset((name, maker)), maker, model)
 
     def _guess(self, provider: str | None, model: str) -> str:
         """The provider of the list that an unknown provider's name, else the model's, points to."""
         if not self._listing:
             return ""
-        by_words = provider and plain(provider) not in UNSPECIFIC and self._listing.provider_by_words(plain(provider))
+        by_words = provider and not unspecific(provider) and self._listing.provider_by_words(plain(provider))
         return by_words or self._listing.provider_by_model(model) or ""
 
     def _price(self, reading: _Reading, question: Question) -> Tiers | None:
@@ -189,14 +193,16 @@ def _rows(entry: Entry) -> Iterator[dict[str, Any]]:
     if isinstance(entry, ModelEntry):
         length = f"above {entry.above_input_tokens} input tokens" if entry.above_input_tokens >= 0 else None
         context = ", ".join(filter(None, [entry.context, length])) or None
-        names = {"provider": entry.provider, "model": entry.model, "context": context}
+        names = {"kind": "model", "provider": entry.provider, "model": entry.model, "context": context}
     else:
-        names = {"provider": entry.server, "model": entry.tool, "context": "tool"}
+        names = {"kind": "tool", "provider": entry.server, "model": entry.tool, "context": None}
     validity = {"valid_from": entry.valid_from, "valid_to": entry.valid_to}
     for unit, usd in entry.usd.items():
         yield {**names, **validity, "tenant": entry.tenant, "source": entry.source, "unit": unit, "usd": usd}
 
 
-def _digest(entries: list[Entry]) -> str:
+def _digest(entries: Iterable[Entry]) -> str:
     """Eight hex digits of what the entries say; the name of their file is no part of it."""
-    return hashlib.blake2b(repr([replace(entry, source="") for entry in entries]).encode(), digest_size=4).hexdigest()
+    said = [{k: v for k, v in asdict(entry).items() if v is not None and k != "source"} for entry in entries]
+    text = json.dumps(said, default=str, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

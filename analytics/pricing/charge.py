@@ -113,10 +113,11 @@ def _counts(calls: pl.DataFrame) -> tuple[dict[str, Ints], Bools, Bools]:
     """
     stated = calls.select(pl.col(name).cast(pl.Int64) for name in TOKENS)
     raw = {name: stated[name].fill_null(0).to_numpy() for name in TOKENS}
-    said = {name: stated[name].is_not_null().to_numpy() for name in ("input_tokens", "output_tokens")}
+    said = {name: stated[name].is_not_null().to_numpy() for name in TOKENS}
     n = {name: np.clip(count, 0, MAX_COUNT) for name, count in raw.items()}
 
-    read, write, audio = n["cache_read_tokens"], n["cache_write_tokens"], n["input_audio_tokens"]
+    read, audio = n["cache_read_tokens"], n["input_audio_tokens"]
+    write = np.where(said["cache_write_tokens"], n["cache_write_tokens"], n["cache_write_1h_tokens"])
     total = np.where(said["input_tokens"], n["input_tokens"], np.clip(np.maximum(read + write, audio), 0, MAX_COUNT))
     read = np.minimum(read, total)
     write = np.minimum(write, total - read)
@@ -171,7 +172,9 @@ def _questions(
     """
     start_ns = calls["start_ns"].to_numpy()
     midnights = np.array([(day - _EPOCH).days * _DAY_NS for day in book.days], np.int64)
-    times = np.array([((t.hour * 60 + t.minute) * 60 + t.second) * 10**9 for t in book.times], np.int64)
+    times = np.array(
+        [(((t.hour * 60 + t.minute) * 60 + t.second) * 10**6 + t.microsecond) * 1000 for t in book.times], np.int64
+    )
     kinds = (
         calls.select(names)
         .with_columns(

@@ -94,14 +94,17 @@ class Listing:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One row a price, as `PriceBook.rows` describes them."""
-        following: dict[tuple[str, str, str | None], date] = {}
-        for dated in reversed(list(self._dated())):
-            series = (dated.provider, dated.model, dated.context)
+        prices = list(self._dated())
+        for dated, valid_to in zip(prices, _last_days(prices), strict=True):
             start, hours = _words(dated.constraint)
-            row = {"provider": dated.provider, "model": dated.model, "valid_from": start, "source": self.version}
-            row["valid_to"] = following[series] - timedelta(days=1) if series in following else None
-            if start:
-                following[series] = start
+            row = {
+                "kind": "model",
+                "provider": dated.provider,
+                "model": dated.model,
+                "valid_from": start,
+                "valid_to": valid_to,
+                "source": self.version,
+            }
             for above, usd in _tiers(dated.price) or ():
                 length = f"above {above} input tokens" if above >= 0 else None
                 context = ", ".join(filter(None, [dated.context, hours, length])) or None
@@ -120,6 +123,18 @@ class Listing:
                     if variant.when.keys() <= set(CONTEXT_KEYS):
                         context = min(variant.when.values())
                         yield _Dated(provider.id, model.id, context, variant.constraint, variant.prices)
+
+
+def _last_days(prices: list[_Dated]) -> list[date | None]:
+    """The day before the next price of the same model and context begins, for each price."""
+    days: list[date | None] = []
+    following: dict[tuple[str, str, str | None], date] = {}
+    for dated in reversed(prices):
+        series = (dated.provider, dated.model, dated.context)
+        days.append(following[series] - timedelta(days=1) if series in following else None)
+        if start := _words(dated.constraint)[0]:
+            following[series] = start
+    return days[::-1]
 
 
 def _tiers(price: ModelPrice) -> Tiers | None:
