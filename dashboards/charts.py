@@ -7,6 +7,8 @@ light and dark. `customdata` holds where a click on a mark leads.
 from collections.abc import Sequence
 from typing import Any
 
+from dashboards import format
+
 Figure = dict[str, Any]
 
 STATUS_COLOURS = {"ok": "--ok", "error": "--error", "stuck": "--stuck", "running": "--running", "incomplete": "--other"}
@@ -22,6 +24,7 @@ def bars(x: Sequence[str], series: dict[str, Sequence[float]], colours: dict[str
         {
             "type": "bar",
             "name": name,
+            "meta": colours[name],
             "x": list(x),
             "y": list(values),
             "customdata": links,
@@ -31,7 +34,7 @@ def bars(x: Sequence[str], series: dict[str, Sequence[float]], colours: dict[str
         for name, values in series.items()
         if any(values)
     ]
-    layout = _layout(money=bool(options.get("money")), legend=len(data) > 1)
+    layout = _layout(money=bool(options.get("money")))
     layout |= {"barmode": "stack", "bargap": 0.25}
     return {"data": data, "layout": layout}
 
@@ -43,6 +46,7 @@ def lines(x: Sequence[Any], series: dict[str, Sequence[float]], colours: dict[st
             "type": "scatter",
             "mode": "lines",
             "name": name,
+            "meta": colours[name],
             "x": list(x)[: len(values)],
             "y": list(values),
             "line": {
@@ -55,7 +59,7 @@ def lines(x: Sequence[Any], series: dict[str, Sequence[float]], colours: dict[st
         }
         for first, (name, values) in zip([True] + [False] * len(series), series.items(), strict=False)
     ]
-    return {"data": data, "layout": _layout(money=True, legend=True)}
+    return {"data": data, "layout": _layout(money=True)}
 
 
 def ranked(names: Sequence[str], rest: str = REST) -> dict[str, str]:
@@ -70,10 +74,10 @@ def _pattern(name: str) -> dict[str, Any]:
 
 def _plain(name: str) -> str:
     """A name that Plotly neither formats nor reads as a template or markup."""
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace("%{", "% {")[:60]
+    return format.inert(name).replace("&", "&amp;").replace("<", "&lt;").replace("%{", "% {")[:60]
 
 
-def _layout(*, money: bool, legend: bool) -> dict[str, Any]:
+def _layout(*, money: bool) -> dict[str, Any]:
     axis = {"gridcolor": "--line", "zeroline": False, "fixedrange": True, "automargin": True}
     return {
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
@@ -83,8 +87,7 @@ def _layout(*, money: bool, legend: bool) -> dict[str, Any]:
         "yaxis": axis
         | {"rangemode": "tozero", "nticks": 5}
         | ({"tickprefix": "$", "tickformat": "~g"} if money else {}),
-        "showlegend": legend,
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "normal"},
+        "showlegend": False,
         "hovermode": "x unified",
         "hoverlabel": {"bgcolor": "--surface", "bordercolor": "--line", "font": {"color": "--text"}},
         "dragmode": False,

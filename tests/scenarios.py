@@ -44,7 +44,7 @@ def plain(trace: Trace) -> None:
         trace.llm(root)
         trace.span("agent.tool_select", "agent.tool_select", root, 8 * 10**6, item_count=12, selected_count=1)
         trace.check(root)
-        broken = failed and turn == 0 or trace.rng.random() < 0.04
+        broken = (failed and turn == 0) or trace.rng.random() < 0.04
         trace.tool(root, trace.rng.choice(_tools(trace)), status="error" if broken else "ok", server="mcp-gateway")
     trace.llm(root, status="error" if failed else "ok", usage=not failed)
     trace.span("memory.write", "memory.write", root, 6 * 10**6, facet={"store": "redis"}, item_count=2)
@@ -146,7 +146,7 @@ def quarantined(trace: Trace) -> None:
         SECOND,
         facet=facet,
         flags=int(Flag.USAGE_ABSURD),
-        input_tokens=9 * 10**14,
+        input_tokens=2 * 10**9,
     )
     trace.span("llm.call", f"chat {trace.model}", root, SECOND, facet=facet, flags=int(Flag.LATE))
     _close(trace)

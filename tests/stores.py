@@ -41,7 +41,15 @@ def _events(rows: Rows, runs: int) -> None:
         ("dropped", "too_deep", 4),
     ):
         hour = pa.scalar((DEMO_NOW_NS // HOUR) * HOUR // 1000, pa.timestamp("us")).as_py()
-        rows.add("ingest_events", batch=runs, hour=hour, signal="traces", outcome=outcome, reason=reason, items=items)
+        rows.add(
+            "ingest_events",
+            batch=DEMO_NOW_NS // 10**6,
+            hour=hour,
+            signal="traces",
+            outcome=outcome,
+            reason=reason,
+            items=items,
+        )
     for key, count in (
         ("gen_ai.input.messages", 1840),
         ("gen_ai.output.messages", 1790),
@@ -90,7 +98,7 @@ def demo_store(path: Path, runs: int = 200, *, now_ns: int = DEMO_NOW_NS, large_
     if runs:
         _events(rows, runs)
         for job in ("runs", "findings"):
-            rows.add("watermarks", job=job, batch=runs, finished_ns=now_ns - SECOND)
+            rows.add("watermarks", job=job, batch=now_ns // 10**6, finished_ns=now_ns - SECOND)
     store = empty_store(path)
     with store.transaction() as cursor:
         write(cursor, rows)

@@ -61,6 +61,7 @@ class Trace:
     def __post_init__(self) -> None:
         self.hi, self.lo = self.rng.getrandbits(63), self.rng.getrandbits(63)
         self.now_ns = self.start_ns
+        self.batch = self.start_ns // 10**6 + 30_000
         self.session = f"session-{self.number // 3}"
 
     def span(self, kind: str, name: str, parent: int | None, duration_ns: int = 0, **values: Any) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class Trace:
         facet = {"status": "ok", "mapping": "exact", "span_kind": "internal", "dialect": "spanledger"}
         facet |= values.pop("facet", {})
         row = {
-            "batch": self.number + 1,
+            "batch": self.batch,
             "trace_hi": self.hi,
             "trace_lo": self.lo,
             "span_id": self.rng.getrandbits(63),
@@ -266,10 +267,9 @@ class Trace:
             "quarantined": 0,
             "sampled": False,
         }
-        self.rows.tables.setdefault("spans", []).extend(spans)
+        self.rows.tables.setdefault("span_log", []).extend(spans)
         self.rows.tables.setdefault("calls", []).extend(calls)
         self.rows.add("runs", **(run | totals | values))
-        self.rows.add("batches", batch=self.number + 1, arrived_ns=self.last_ns + SECOND, spans=len(spans))
 
     def finding(
         self, rule: str, severity: str, spans: list[int], subject: str, wasted: int, sentence: str, action: str

@@ -1,5 +1,5 @@
 """The pages: one file a page, each with a router; the app includes PAGES."""
 
-from dashboards.pages import assets, overview
+from dashboards.pages import assets, cost, findings, overview, run, runs
 
-PAGES = (assets.router, overview.router)
+PAGES = tuple(page.router for page in (assets, overview, runs, run, cost, findings))

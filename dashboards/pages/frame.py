@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from dashboards import format
 from dashboards.pages import assets
@@ -56,7 +57,9 @@ templates = Environment(
     lstrip_blocks=True,
 )
 templates.filters |= format.FILTERS
+CHEVRON = Markup('<svg class="icon" aria-hidden="true"><use href="#i-chevron"/></svg>')
 templates.globals |= {
+    "chevron": CHEVRON,
     "asset": assets.address,
     "plotly": assets.PLOTLY,
     "first_span": FIRST_SPAN,

@@ -4,13 +4,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from analytics.reports.overview import overview
+from analytics.reports.overview import STATUSES, overview
 from dashboards import charts, format
 from dashboards.pages.frame import Table, respond
 
 router = APIRouter(include_in_schema=False)
-
-STATUSES = {"ok": "ok", "error": "error", "stuck": "stuck", "running": "running", "incomplete": "incomplete"}
 
 
 @router.get("/")
@@ -23,15 +21,15 @@ def page(request: Request) -> Response:
 
 
 def _runs_table(view: dict[str, Any]) -> Table:
-    rows = [h | {"hour": format.utc(h["start_ns"])[:16]} for h in view["runs"]["by_hour"]]
-    return Table("Runs by hour, last 24 hours (UTC)", {"hour": "Hour (UTC)"} | STATUSES, rows)
+    rows = [h | {"hour": format.utc(h["start_at"])[:16]} for h in view["runs"]["by_hour"]]
+    return Table("Runs by hour, last 24 hours (UTC)", {"hour": "Hour (UTC)"} | {s: s for s in STATUSES}, rows)
 
 
 def _runs_figure(view: dict[str, Any]) -> charts.Figure:
     hours = view["runs"]["by_hour"]
     series = {s: [h[s] for h in hours] for s in STATUSES}
-    links = [f"/runs?from={format.iso(h['start_ns'])[:10]}" for h in hours]
-    labels = [format.utc(h["start_ns"])[11:16] for h in hours]
+    links = [f"/runs?from={h['start_at'][:10]}&to={h['start_at'][:10]}" for h in hours]
+    labels = [format.utc(h["start_at"])[11:16] for h in hours]
     return charts.bars(labels, series, charts.STATUS_COLOURS, links=links)
 
 

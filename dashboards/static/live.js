@@ -37,7 +37,8 @@
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of parts) {
         const fresh = page.getElementById(part.id);
-        if (fresh && !busy(part) && fresh.innerHTML !== part.dataset.last) {
+        if (!fresh) return location.reload();
+        if (!busy(part) && fresh.innerHTML !== part.dataset.last) {
           const seen = fresh.innerHTML;
           swap(part, fresh);
           fresh.dataset.last = seen;
