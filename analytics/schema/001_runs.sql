@@ -24,7 +24,7 @@ CREATE TABLE runs (
     started_ns BIGINT NOT NULL,
     ended_ns BIGINT NOT NULL,            -- latest end seen
     first_ns BIGINT NOT NULL,            -- earliest start of any of its spans and calls: bounds their rewriting
-    first_batch INTEGER NOT NULL,        -- batch that brought its first span: bounds the next read
+    first_batch BIGINT NOT NULL,         -- batch that brought its first span: bounds the next read
     arrived_ns BIGINT NOT NULL,          -- last arrival
     due_ns BIGINT,                       -- when the clock alone changes the status; null: never
     spans INTEGER NOT NULL,
@@ -81,6 +81,7 @@ CREATE TABLE calls (
     trace_lo UBIGINT NOT NULL,
     run_span UBIGINT NOT NULL,
     span_id UBIGINT NOT NULL,
+    call_hash UBIGINT,                   -- tool call id; tells the derived calls of one span apart
     call_group INTEGER NOT NULL,
     start_ns BIGINT NOT NULL,
     duration_ns BIGINT NOT NULL,
@@ -134,7 +135,7 @@ CREATE TABLE findings (
 CREATE TABLE runless_traces (
     trace_hi UBIGINT NOT NULL,
     trace_lo UBIGINT NOT NULL,
-    first_batch INTEGER NOT NULL
+    first_batch BIGINT NOT NULL
 );
 
 -- How far each job has read, in batches, and when.
