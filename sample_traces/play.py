@@ -11,7 +11,7 @@ import json
 import threading
 import time
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -21,7 +21,7 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
 
 from sample_traces import agent
@@ -67,18 +67,17 @@ def total_ms(nodes: Iterable[Node]) -> int:
 
 
 class Player:
-    """Exports scenarios to one OTLP/HTTP address; a tracer provider per service, as in real processes."""
+    """Exports scenarios, with a tracer provider per service as in real processes. `exporter` makes their exporters."""
 
-    def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
-        self._endpoint, self._headers = f"{url.rstrip('/')}/v1/traces", headers
+    def __init__(self, exporter: Callable[[], SpanExporter]) -> None:
+        self._exporter = exporter
         self._providers: dict[str, TracerProvider] = {}
 
     def tracer(self, service: str, attributes: Node) -> trace.Tracer:
         """The tracer of a service's own provider, resource and exporter."""
         if service not in self._providers:
             provider = TracerProvider(resource=Resource.create({"service.name": service, **attributes}))
-            exporter = OTLPSpanExporter(self._endpoint, headers=self._headers)
-            provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+            provider.add_span_processor(BatchSpanProcessor(self._exporter(), schedule_delay_millis=500))
             self._providers[service] = provider
         return self._providers[service].get_tracer("sample_traces")
 
@@ -152,7 +151,7 @@ def play(
 
     With `live_until` the example agent then works on, one run every few seconds, until the event is set.
     """
-    player = Player(url, headers)
+    player = Player(lambda: OTLPSpanExporter(f"{url.rstrip('/')}/v1/traces", headers=headers))
     now_ns = time.time_ns()
     try:
         runs = sum(player.play(load(name), now_ns) for name in (tuple(names) or expected()))
