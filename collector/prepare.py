@@ -283,4 +283,5 @@ def _claimed_tenants(combos: Combos, columns: tuple[str, ...], tenant: str) -> n
 def _time_flags(spans: SpanColumns, now_ns: int) -> npt.NDArray[np.int64]:
     late = now_ns - (spans.start_ns + spans.duration_ns) > LATE_AFTER_NS
     absurd = (spans.start_ns < EARLIEST_NS) | (spans.start_ns > now_ns + AHEAD_NS)
-    return np.where(late, int(Flag.LATE), 0) | np.where(absurd, int(Flag.TIME_ABSURD), 0)
+    flags: npt.NDArray[np.int64] = late * np.int64(Flag.LATE) + absurd * np.int64(Flag.TIME_ABSURD)
+    return flags

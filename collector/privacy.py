@@ -189,13 +189,14 @@ def _position(argument: object, hasher: Hasher) -> int | None:
 
 
 def _attributes_json(batch: Normalised, scrubbed: Counter[str]) -> pa.Array:
-    """The allow-listed attributes of each span as a JSON object, with the scrubbed error message; null if none."""
+    """The allow-listed attributes of each span as a JSON object, with the known words of its error message; null if none."""
     attributes, spans = batch.spans.attributes, batch.spans
     n = len(spans)
     owners, fragments = _kept_fragments(attributes, batch.kept, scrubbed)
-    said = np.array([bool(v) for v in spans.status_message.values] + [False], np.bool_)[spans.status_message.codes]
+    words = [scrub.error_words(v) for v in spans.status_message.values]
+    said = np.array([w is not None for w in words] + [False], np.bool_)[spans.status_message.codes]
     if said.any():
-        texts = [b'"error_message":' + orjson.dumps(scrub.message(v, scrubbed)) for v in spans.status_message.values]
+        texts = [b'"error_words":' + orjson.dumps(w) for w in words]
         rows = np.flatnonzero(said)
         owners = np.concatenate([owners, rows])
         fragments = pa.concat_arrays(

@@ -1,4 +1,4 @@
-"""Scrub the little free text that remains (names, error messages, kept attributes) of secrets and of echoes of content.
+"""Scrub the little free text that remains: names and kept attributes of secrets, error messages of all but known words.
 
 Rules are data; they run on distinct values only. Each hit is counted under the rule's name, never with the value.
 """
@@ -6,9 +6,10 @@ Rules are data; they run on distinct values only. Each hit is counted under the 
 import re
 from collections import Counter
 from dataclasses import dataclass
+from importlib import resources
 
 MAX_NAME = 200
-MAX_MESSAGE = 200
+MAX_WORDS = 12
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,10 @@ SECRETS: tuple[Rule, ...] = (
     _rule("card", r"\b(?:\d[ -]?){15,16}\b"),
 )
 
-# Error messages like to echo their input: what stands in quotes, braces or a query string is masked.
-ECHOES: tuple[Rule, ...] = (
-    _rule("quoted", r"\"[^\"\n]{9,}\"|'[^'\n]{9,}'|`[^`\n]{9,}`|\u201c[^\u201d\n]{9,}\u201d", "\u2026"),
-    _rule("braced", r"[\[{][^\n]{9,}", "\u2026"),
-    _rule("query", r"\?[^\s?]{9,}", "?\u2026"),
-)
+# Error messages like to echo their input, so only these words of them are kept, in order: enough to tell what kind
+# of failure it was, never what was said.
+ERROR_WORDS = frozenset(resources.files("collector").joinpath("error_words.txt").read_text().split())
+_WORD = re.compile(r"[A-Za-z]+")
 
 # Cheap gate: text without any of these cannot match a secret rule.
 _SUSPICIOUS = re.compile(
@@ -65,13 +64,10 @@ def name(text: str, hits: Counter[str]) -> str:
     return _apply(SECRETS, _CONTROL.sub("\ufffd", text), hits)[:MAX_NAME]
 
 
-def message(text: str, hits: Counter[str]) -> str:
-    """The first line of an error message: secrets gone, quoted and braced parts masked, at most MAX_MESSAGE."""
-    first = text.strip().split("\n", 1)[0]
-    scrubbed = _apply(SECRETS, _CONTROL.sub("\ufffd", first), hits)
-    for rule in ECHOES:
-        scrubbed = rule.pattern.sub(rule.replacement, scrubbed)
-    return scrubbed[:MAX_MESSAGE]
+def error_words(text: str) -> str | None:
+    """What an error message says in words of ERROR_WORDS, at most MAX_WORDS; None if in none of them."""
+    words = [w for w in _WORD.findall(text[:2000].lower()) if w in ERROR_WORDS]
+    return " · ".join(dict.fromkeys(words[:MAX_WORDS])) or None
 
 
 def _apply(rules: tuple[Rule, ...], text: str, hits: Counter[str]) -> str:
