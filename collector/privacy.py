@@ -189,7 +189,7 @@ def _position(argument: object, hasher: Hasher) -> int | None:
 
 
 def _attributes_json(batch: Normalised, scrubbed: Counter[str]) -> pa.Array:
-    """The allow-listed attributes of each span as a JSON object, with the known words of its error message; null if none."""
+    """Allow-listed attributes and known error words of each span as a JSON object; null if none."""
     attributes, spans = batch.spans.attributes, batch.spans
     n = len(spans)
     owners, fragments = _kept_fragments(attributes, batch.kept, scrubbed)
