@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.otlp.answers import Signal
+from collector.otlp.protowire import I32, I64, LEN, VARINT, varint
 
 # AnyValues inside one another that are still written: a few more than are kept, so that the protobuf path,
 # which drops the deeper ones, sees that there were more.
@@ -28,26 +29,12 @@ _BAD_ID = b"\0"
 _BAD_VALUE = (ValueError, TypeError, AttributeError, KeyError, OverflowError, struct.error)
 
 
-def _varint(n: int) -> bytes:
-    if n < 128:
-        return _SMALL[n]
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
-
-
-_SMALL = [bytes([n]) for n in range(128)]
-
-
 def _text(value: str) -> bytes:
     try:
         data = value.encode()
     except UnicodeEncodeError:
         data = _invalid_text(value)
-    return _varint(len(data)) + data
+    return varint(len(data)) + data
 
 
 def _invalid_text(value: str) -> bytes:
@@ -63,13 +50,13 @@ def _id(value: Any) -> bytes:
         data = binascii.unhexlify(value)
     except (ValueError, TypeError):
         data = _BAD_ID
-    return _varint(len(data)) + data
+    return varint(len(data)) + data
 
 
 def _base64(value: str) -> bytes:
     text = value.rstrip("=").replace("-", "+").replace("_", "/")
     data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    return _varint(len(data)) + data
+    return varint(len(data)) + data
 
 
 def _integer(value: Any) -> int:
@@ -82,27 +69,27 @@ def _signed(value: Any) -> bytes:
     n = _integer(value)
     if not -(1 << 63) <= n < 1 << 63:
         raise ValueError
-    return _varint(n & (1 << 64) - 1)
+    return varint(n & (1 << 64) - 1)
 
 
 def _unsigned(value: Any) -> bytes:
     n = _integer(value)
     if not 0 <= n < 1 << 64:
         raise ValueError
-    return _varint(n)
+    return varint(n)
 
 
 def _zigzag(value: Any) -> bytes:
     n = _integer(value)
     if not -(1 << 31) <= n < 1 << 31:
         raise ValueError
-    return _varint(n << 1 ^ n >> 31)
+    return varint(n << 1 ^ n >> 31)
 
 
 def _boolean(value: Any) -> bytes:
     if not isinstance(value, bool):
         raise TypeError
-    return _SMALL[value]
+    return b"\1" if value else b"\0"
 
 
 def _double(value: Any) -> bytes:
@@ -121,21 +108,20 @@ def _enum(kind: EnumDescriptor) -> Callable[[Any], bytes]:
     return lambda value: _signed(numbers.get(value, value))
 
 
-_VARINT, _I64, _LEN, _I32 = 0, 1, 2, 5
 _F = FieldDescriptor
 _SCALARS: dict[int, tuple[int, Callable[[Any], bytes]]] = {  # protobuf type -> wire type, writer
-    _F.TYPE_STRING: (_LEN, _text),
-    _F.TYPE_BYTES: (_LEN, _base64),
-    _F.TYPE_BOOL: (_VARINT, _boolean),
-    _F.TYPE_DOUBLE: (_I64, _double),
-    _F.TYPE_INT32: (_VARINT, _signed),
-    _F.TYPE_INT64: (_VARINT, _signed),
-    _F.TYPE_UINT32: (_VARINT, _unsigned),
-    _F.TYPE_UINT64: (_VARINT, _unsigned),
-    _F.TYPE_SINT32: (_VARINT, _zigzag),
-    _F.TYPE_FIXED32: (_I32, _packed("<I")),
-    _F.TYPE_FIXED64: (_I64, _packed("<Q")),
-    _F.TYPE_SFIXED64: (_I64, _packed("<q")),
+    _F.TYPE_STRING: (LEN, _text),
+    _F.TYPE_BYTES: (LEN, _base64),
+    _F.TYPE_BOOL: (VARINT, _boolean),
+    _F.TYPE_DOUBLE: (I64, _double),
+    _F.TYPE_INT32: (VARINT, _signed),
+    _F.TYPE_INT64: (VARINT, _signed),
+    _F.TYPE_UINT32: (VARINT, _unsigned),
+    _F.TYPE_UINT64: (VARINT, _unsigned),
+    _F.TYPE_SINT32: (VARINT, _zigzag),
+    _F.TYPE_FIXED32: (I32, _packed("<I")),
+    _F.TYPE_FIXED64: (I64, _packed("<Q")),
+    _F.TYPE_SFIXED64: (I64, _packed("<q")),
 }
 
 
@@ -181,7 +167,7 @@ def _payload(field: Field, value: Any, depth: int, dropped: Counter[str]) -> byt
     if field.is_value:
         depth += 1
     data = message(field.fields, value, depth, dropped) if depth <= MAX_VALUES else b""
-    return _varint(len(data)) + data
+    return varint(len(data)) + data
 
 
 def _text_attribute(pair: dict[str, Any]) -> bytes:
@@ -192,8 +178,8 @@ def _text_attribute(pair: dict[str, Any]) -> bytes:
     if not isinstance(value, dict) or len(value) != 1 or not isinstance(value.get("stringValue"), str):
         return b""
     key, text = _text(pair["key"]), b"\x0a" + _text(value["stringValue"])
-    size = _varint(len(text))
-    return _varint(2 + len(key) + len(size) + len(text)) + b"\x0a" + key + b"\x12" + size + text
+    size = varint(len(text))
+    return varint(2 + len(key) + len(size) + len(text)) + b"\x0a" + key + b"\x12" + size + text
 
 
 def _table(message: Descriptor, known: dict[str, dict[str, Field]]) -> dict[str, Field]:
@@ -202,17 +188,17 @@ def _table(message: Descriptor, known: dict[str, dict[str, Field]]) -> dict[str,
         return known[message.full_name]
     table = known[message.full_name] = {}
     for field in message.fields:
-        inner, write, wire = None, None, _LEN
+        inner, write, wire = None, None, LEN
         if field.message_type:
             inner = _table(field.message_type, known)
         elif field.enum_type:
-            wire, write = _VARINT, _enum(field.enum_type)
+            wire, write = VARINT, _enum(field.enum_type)
         elif field.name in _HEX_FIELDS:
             write = _id
         else:
             wire, write = _SCALARS[field.type]
         kind = field.message_type.name if field.message_type else ""
-        tag = _varint(field.number << 3 | wire)
+        tag = varint(field.number << 3 | wire)
         table[field.json_name] = Field(
             tag, field.is_repeated, write, inner, is_value=kind == "AnyValue", is_attribute=kind == "KeyValue"
         )

@@ -1,12 +1,12 @@
 """Really started receivers in front of a stub ingest, for the tests of the transports."""
 
 import asyncio
-from http.client import HTTPConnection
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from typing import Any, TypeVar
 
 import uvloop
@@ -22,6 +22,8 @@ PROTO, JSON = "application/x-protobuf", "application/json"
 
 @dataclass(frozen=True)
 class Receipt:
+    """What the stub answers."""
+
     rejected: int = 0
     message: str = ""
 

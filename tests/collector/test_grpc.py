@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -31,17 +31,20 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Receiver]:
+    """One receiver for the whole module, with a limit of 2 MiB."""
     with receiver(Limits(max_body_bytes=2 * MIB)) as r:
         yield r
 
 
 @pytest.fixture
 def server(shared: Receiver) -> Receiver:
+    """The receiver with a fresh stub behind it."""
     shared.ingest.__init__()  # type: ignore[misc]
     return shared
 
 
 def call(server: Receiver, body: bytes, signal: str = "traces", **kwargs: Any) -> bytes:
+    """One Export call on a channel of its own."""
     options = [("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(server.grpc_address, options=options) as channel:
         export = channel.unary_unary(f"/{SERVICES[signal]}/Export")  # type: ignore[index]
@@ -49,12 +52,14 @@ def call(server: Receiver, body: bytes, signal: str = "traces", **kwargs: Any) -
 
 
 def refused(server: Receiver, body: bytes, **kwargs: Any) -> grpc.RpcError:
+    """The error of a call that must fail."""
     with pytest.raises(grpc.RpcError) as e:
         call(server, body, **kwargs)
     return e.value
 
 
 def details(error: grpc.RpcError) -> status_pb2.Status:
+    """The google.rpc.Status of a failed call."""
     found = dict(error.trailing_metadata()).get("grpc-status-details-bin", b"")
     return status_pb2.Status.FromString(found)
 
