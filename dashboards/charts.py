@@ -4,7 +4,7 @@ Colours are names of the theme's tokens (`--ok`); the browser puts the values in
 light and dark. `customdata` holds where a click on a mark leads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboards import format
@@ -17,7 +17,7 @@ SERIES = tuple(f"--series-{n}" for n in range(1, 9))
 REST = "other"
 
 
-def bars(x: Sequence[str], series: dict[str, Sequence[float]], colours: dict[str, str], **options: Any) -> Figure:
+def bars(x: Sequence[str], series: Mapping[str, Sequence[float]], colours: Mapping[str, str], **options: Any) -> Figure:
     """Stacked bars: one stack an `x`, one part a series. `links`: an address for each x; `money`: the axis is USD."""
     links, hover = options.get("links"), "%{y:$.4~f}" if options.get("money") else "%{y:,}"
     data = [
@@ -39,7 +39,7 @@ def bars(x: Sequence[str], series: dict[str, Sequence[float]], colours: dict[str
     return {"data": data, "layout": layout}
 
 
-def lines(x: Sequence[Any], series: dict[str, Sequence[float]], colours: dict[str, str]) -> Figure:
+def lines(x: Sequence[Any], series: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> Figure:
     """Money over time; the first series is filled, the others are dotted for comparison."""
     data = [
         {
@@ -60,6 +60,27 @@ def lines(x: Sequence[Any], series: dict[str, Sequence[float]], colours: dict[st
         for first, (name, values) in zip([True] + [False] * len(series), series.items(), strict=False)
     ]
     return {"data": data, "layout": _layout(money=True)}
+
+
+def shares(x: Sequence[str], series: Mapping[str, Sequence[float | None]], colours: Mapping[str, str]) -> Figure:
+    """Shares of 1 over time as lines; a step without a value leaves a gap bridged."""
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": name,
+            "meta": colours[name],
+            "x": list(x),
+            "y": list(values),
+            "connectgaps": True,
+            "line": {"color": colours[name], "width": 2},
+            "hovertemplate": f"%{{y:.0%}} {_plain(name)}<extra></extra>",
+        }
+        for name, values in series.items()
+    ]
+    layout = _layout(money=False)
+    layout["yaxis"] |= {"tickformat": ".0%"}
+    return {"data": data, "layout": layout}
 
 
 def ranked(names: Sequence[str], rest: str = REST) -> dict[str, str]:

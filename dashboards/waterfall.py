@@ -1,6 +1,6 @@
 """A run's spans as the rows of a waterfall: place in time, sums of what lies below, parents that never came. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +25,7 @@ NOTHING: Row = dict.fromkeys(
 )
 
 
-def waterfall(spans: Sequence[Row]) -> list[Row]:
+def waterfall(spans: Sequence[Mapping[str, Any]]) -> list[Row]:
     """The spans (of `reports.spans`, in tree order) with rows for what was not sent as a span, each with
 
     `depth`, `children` (direct), `icon`, `title`, `left` and `width` (percent of the run's time), `below_usd` and
@@ -38,7 +38,7 @@ def waterfall(spans: Sequence[Row]) -> list[Row]:
     return rows
 
 
-def _rows(spans: Sequence[Row]) -> Iterable[Row]:
+def _rows(spans: Sequence[Mapping[str, Any]]) -> Iterable[Row]:
     known = {span["span_id"] for span in spans}
     absent, shift = None, 0
     for span in spans:
@@ -50,7 +50,8 @@ def _rows(spans: Sequence[Row]) -> Iterable[Row]:
                 yield _absent(parent, span)
             absent, shift = parent, int(parent is not None)
         depth = span["depth"] + shift
-        yield span | {
+        yield {
+            **span,
             "depth": depth,
             "icon": ICONS.get(span["kind"], "other"),
             "title": _title(span),
@@ -61,12 +62,12 @@ def _rows(spans: Sequence[Row]) -> Iterable[Row]:
             yield _derived(call, span, depth + 1, number)
 
 
-def _title(span: Row) -> str:
+def _title(span: Mapping[str, Any]) -> str:
     own = [span["agent"]] if span["kind"] == "agent.run" else []
-    return next((title for title in own + [span[name] for name in TITLES] if title), span["name"])
+    return str(next((title for title in own + [span[name] for name in TITLES] if title), span["name"]))
 
 
-def _absent(span_id: str, child: Row) -> Row:
+def _absent(span_id: str, child: Mapping[str, Any]) -> Row:
     """A row for a parent that other spans name and nobody sent."""
     return NOTHING | {
         "span_id": span_id,
@@ -84,7 +85,7 @@ def _absent(span_id: str, child: Row) -> Row:
     }
 
 
-def _derived(call: Row, span: Row, depth: int, number: int) -> Row:
+def _derived(call: Mapping[str, Any], span: Mapping[str, Any], depth: int, number: int) -> Row:
     """A row for a tool call that the emitter told only in the messages of a model call."""
     return NOTHING | {
         "span_id": f"{span['span_id']}-{number}",

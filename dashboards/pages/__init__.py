@@ -1,5 +1,9 @@
-"""The pages: one file a page, each with a router; the app includes PAGES."""
+"""The pages: one file a page, each with a router; the app includes PAGES.
 
-from dashboards.pages import assets, cost, findings, overview, run, runs
+They read `app.state`: `store`, `clock` (a function that returns nanoseconds), `settings`, `slos` and `alerts`
+(the loaded SLO files and alert settings).
+"""
 
-PAGES = tuple(page.router for page in (assets, overview, runs, run, cost, findings))
+from dashboards.pages import alerts, assets, cost, findings, overview, quality, run, runs, settings, slos
+
+PAGES = tuple(page.router for page in (assets, overview, runs, run, cost, findings, slos, alerts, quality, settings))

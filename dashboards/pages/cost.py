@@ -45,7 +45,7 @@ def page(request: Request) -> Response:
     """The cost of the period by group and over time."""
     store, now_ns = request.app.state.store, request.app.state.clock()
     asked = _question(request, now_ns)
-    span = {"from_ns": asked.when.from_ns, "to_ns": asked.when.to_ns, **asked.slice}
+    span: dict[str, Any] = {"from_ns": asked.when.from_ns, "to_ns": asked.when.to_ns, **asked.slice}
     unit = "hour" if asked.when.to_ns - asked.when.from_ns <= DAY_NS + 1 else "day"
     first = [key for key in asked.group_by[:1] if key != unit]
     found = list_costs(store, now_ns, group_by=asked.group_by, **span)

@@ -1,5 +1,7 @@
 """Findings: loops and the like, newest first, each with the spans that prove it and the money it wasted."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from analytics.reports.choices import choices
@@ -19,7 +21,7 @@ COLUMNS = (
 def page(request: Request) -> Response:
     """One page of the findings that match the filters."""
     store, now_ns = request.app.state.store, request.app.state.clock()
-    wanted = {name: request.query_params.get(name) or None for name in FILTERS}
+    wanted: dict[str, Any] = {name: request.query_params.get(name) or None for name in FILTERS}
     when, cursor = period(request, now_ns), request.query_params.get("cursor")
     found = list_findings(store, now_ns, from_ns=when.from_ns, to_ns=when.to_ns, cursor=cursor, **wanted)
     return respond(

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,7 +77,7 @@ class Table:
 
     title: str
     columns: dict[str, str]
-    rows: Sequence[dict[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from analytics.reports.overview import STATUSES, overview
+from analytics.reports.slos import slos
 from dashboards import charts, format
 from dashboards.pages.frame import Table, respond
 
@@ -15,9 +16,10 @@ router = APIRouter(include_in_schema=False)
 def page(request: Request) -> Response:
     """The whole answer on one screen."""
     view = overview(request.app.state.store, request.app.state.clock())
+    burning = slos(request.app.state.store, request.app.state.slos, request.app.state.clock())["items"]
     tables = {"runs-by-hour": _runs_table(view), "cost-by-hour": _cost_table(view)}
     figures = {"runs-by-hour": _runs_figure(view), "cost-by-hour": _cost_figure(view)}
-    return respond(request, "overview.html", tables, active="overview", figures=figures, slos=[], **view)
+    return respond(request, "overview.html", tables, active="overview", figures=figures, slos=burning, **view)
 
 
 def _runs_table(view: dict[str, Any]) -> Table:
