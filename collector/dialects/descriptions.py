@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import orjson
 
+from collector.dialects.embedded import unquoted
 from collector.dialects.normalised import FACET_COLUMNS, Row
 from collector.dialects.recognition import EXACT, UNKNOWN
 from collector.dialects.tables import BASE, Basis, Dialect, Tables
@@ -14,7 +15,7 @@ OWN = "spanledger"  # the product's own dialect: its `status` beats the span sta
 REMEMBERED = 50_000
 
 # Texts that describe a span, in the order in which the engine hands them over.
-TEXT_FIELDS: tuple[str, ...] = (*(f.name for f in FIELDS if f.place == "facet"), "exception_type")
+TEXT_FIELDS: tuple[str, ...] = (*(f.name for f in FIELDS if f.place == "facet"), "exception_type", "failed")
 
 _SPAN_KINDS = ("internal", "internal", "server", "client", "producer", "consumer")
 _STATUS_ERROR = 2
@@ -25,7 +26,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "tool_action": ("create", "update", "delete"),
 }
 _LOWER = ("provider", "service_tier")
-# A field may be read from the span name where the span is of this kind.
+# Where a field may be read from the span name or the table's constants: spans of this kind, others of llm.call.
 _NAMED_KIND = {"agent": "agent.run", "tool": "tool.call", "rule_id": "policy.check", "model": "llm.call"}
 
 
@@ -106,7 +107,9 @@ class Descriptions:
             return "denied"
         if dialect.name == OWN and stated:
             return stated
-        failed = raw.status_code == _STATUS_ERROR or stated == "error" or texts["error_type"]
+        failed = (
+            raw.status_code == _STATUS_ERROR or stated == "error" or texts["error_type"] or texts["failed"] == "true"
+        )
         return "error" if failed else "ok"
 
     def _error_reason(self, raw: Raw, texts: dict[str, str | None]) -> str:
@@ -124,15 +127,14 @@ def _fill(texts: dict[str, str | None], dialect: Dialect, kind: str, name: str) 
         if texts.get(field) is None and kind == _NAMED_KIND.get(field):
             matches = (p.fullmatch(name) for p in patterns)
             texts[field] = next((m.group(1) or None for m in matches if m and m.groups()), None)
-    if kind == "llm.call":
-        for field, constant in dialect.constants.items():
+    for field, constant in dialect.constants.items():
+        if kind == _NAMED_KIND.get(field, "llm.call"):
             texts[field] = texts[field] or constant
 
 
 def _word(dialect: Dialect, field: str, text: str) -> str | None:
     """A value in the words of the canonical model; None where it has none."""
-    if text.startswith("["):
-        text = _joined(text)
+    text = _joined(text) if text.startswith("[") else unquoted(text)
     if field in _LOWER:
         text = text.lower()
     for pattern, word in dialect.values.get(field, ()):

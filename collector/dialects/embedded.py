@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from collector.dialects.lookup import Lookup
 from collector.dialects.tables import Source
-from collector.otlp.columns import STRING, Attributes, Bools, Codes, Ints, Texts
+from collector.otlp.columns import NONE, STRING, Attributes, Bools, Codes, Ints, Texts
 
 MAX_JSON = 262_144  # characters of a JSON value that is parsed at most,
 MAX_LITERAL = 16_384  # ... of a Python literal,
@@ -22,14 +22,16 @@ MAX_REMEMBERED = 1_024  # ... and of one whose result is remembered
 class Rows:
     """Attribute rows of a batch and, numbered after them, the rows found inside JSON values.
 
-    owner: the span of each row. id: what `Lookup` knows of its key. filled: whether it holds a value.
+    owner: the span of each row. id: what `Lookup` knows of its key. filled: whether it holds a value; empty texts
+    do not. length: bytes of a text, -1 for other values.
     """
 
     def __init__(self, attributes: Attributes, lookup: Lookup, dialect: npt.NDArray[np.int16]) -> None:
         ids = lookup.ids(attributes.keys)
         self.attributes = attributes
         self.owner, self.id = attributes.owner, ids[attributes.key] if len(ids) else np.zeros(0, np.int32)
-        self.filled: Bools = attributes.filled()
+        self.length = attributes.lengths()
+        self.filled: Bools = (attributes.type != NONE) & (self.length != 0)
         self._found = _found(attributes, lookup, dialect)
         if self._found:
             found_ids = lookup.ids(self._found.keys)
@@ -151,6 +153,16 @@ def at_path(document: Any, path: tuple[str, ...]) -> str | None:
             return repr(document)
         case _:
             return None
+
+
+def unquoted(text: str) -> str:
+    """A text without the JSON quotation that some emitters put around it."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    try:
+        return str(orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return text
 
 
 def parse(text: str | bytes) -> Any:

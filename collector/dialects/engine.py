@@ -50,6 +50,7 @@ __all__ = [
 
 TABLES: Tables = load_tables()
 SELF_CHECK_SCOPE = "spanledger.self_check"  # instrumentation scope of the self-check's own spans
+MAX_PLACEHOLDER = 24  # bytes; longer texts are content
 PUSD = 10**12  # 10^-12 USD in a USD
 
 _LLM_CALL = KINDS.index("llm.call")
@@ -93,6 +94,7 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
     numbers, flags = _numbers(cells, bases)
     none = np.full(len(spans), -1, np.int32)
     places = dict(zip(cells.fields, cells.matrix, strict=True))
+    content = {f: _unless_redacted(places.get(f, none), rows, dialect, tables) for f in CONTENT_FIELDS}
     return Normalised(
         spans=spans,
         facet=facet,
@@ -101,7 +103,7 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
         kind=kind,
         numbers=numbers,
         ids={f: places.get(f, none) for f in ID_FIELDS},
-        content={f: places.get(f, none) for f in CONTENT_FIELDS},
+        content=content,
         messages=with_tool_parts(spans.attributes, cells.messages),
         kept=np.flatnonzero((lookup.kept[rows.id] & rows.filled)[: len(spans.attributes)]).astype(np.int32),
         flags=flags | _flags(spans, cells, kind, numbers),
@@ -240,6 +242,17 @@ def _numbers(cells: _Cells, bases: Small) -> tuple[usage.Numbers, Ints]:
     no_usage = ~numbers["input_tokens"][1] & ~numbers["output_tokens"][1]
     numbers["reported_pusd"] = cost, reported & ~((cost == 0) & no_usage)  # a cost of nothing for an unknown usage
     return {c: numbers[c] for c in NUMBER_COLUMNS}, counted.flags
+
+
+def _unless_redacted(places: Codes, rows: Rows, dialect: Dialects, tables: Tables) -> Codes:
+    """Attribute rows of a content field without those whose text only says that the content was withheld."""
+    short = np.flatnonzero((places >= 0) & (rows.length[places] <= MAX_PLACEHOLDER)).astype(np.int32)
+    if not len(short):
+        return places
+    texts = rows.attributes.texts(places[short])
+    said = zip(texts.codes.tolist(), dialect[short].tolist(), strict=True)
+    withheld = [c >= 0 and texts.values[c] in tables.dialects[d].redacted for c, d in said]
+    return np.where(np.isin(np.arange(len(places)), short[withheld]), -1, places).astype(np.int32)
 
 
 def _flags(spans: SpanColumns, cells: _Cells, kind: Small, numbers: usage.Numbers) -> Ints:

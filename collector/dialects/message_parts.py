@@ -30,7 +30,7 @@ _CALL_IDS = ("call_id", "toolCallId", "toolUseId", "tool_call_id", "id")
 _RESULT_IDS = ("tool_call_id", "tool_use_id", "toolUseId", "toolCallId", "call_id", "id")
 _NAMES = ("name", "toolName")
 _ARGUMENTS = ("arguments", "input", "args", "parameters")
-_RESULTS = ("result", "response", "output", "content")
+_RESULTS = ("result", "response", "output", "content", "parts")
 
 # Keys of flattened messages: direction, message number, rest.
 _FLAT = re.compile(

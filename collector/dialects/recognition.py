@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from collector.dialects.embedded import Rows
+from collector.dialects.embedded import Rows, unquoted
 from collector.dialects.lookup import Lookup
 from collector.dialects.resources import attributes_of, scope_of
 from collector.dialects.tables import KindRule, Tables
@@ -95,6 +95,7 @@ def _kind(rules: tuple[KindRule, ...], name: str, given: dict[int, str | None]) 
             continue
         if rule.present:
             return KINDS.index(rule.present), ASSUMED
+        value = unquoted(value)
         if rule.same_as_name and value == name:
             return KINDS.index(rule.same_as_name), EXACT
         for pattern, kind in rule.values:

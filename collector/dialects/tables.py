@@ -21,9 +21,12 @@ HELPER_FIELDS: dict[str, str] = {
     "first_token_ms": "milliseconds",
     "reported_microusd": "usd",
     "cache_write_5m_tokens": "int",
+    "uncached_input_tokens": "int",
+    "visible_output_tokens": "int",
     "sampled_share": "float",
     "error_text": "text",
     "exception_type": "text",
+    "failed": "text",
 }
 FIELD_TYPES: dict[str, str] = {f.name: f.type for f in FIELDS} | HELPER_FIELDS
 MAPPED_FIELDS: tuple[str, ...] = tuple(FIELD_TYPES)
@@ -40,6 +43,7 @@ _SECTIONS = {
     "names",
     "constants",
     "usage",
+    "redacted",
 }
 _RECOGNISERS = ("attributes", "scopes", "services", "names")
 
@@ -92,6 +96,7 @@ class Dialect:
     values: dict[str, tuple[tuple[re.Pattern[str], str], ...]]
     names: dict[str, tuple[re.Pattern[str], ...]]
     constants: dict[str, str]
+    redacted: frozenset[str]
     input_basis: Basis
     output_basis: Basis
     provider_basis: tuple[tuple[re.Pattern[str], Basis], ...]
@@ -190,6 +195,7 @@ def _compile(name: str, files: Mapping[str, _File]) -> Dialect:
         values=_patterns(lineage),
         names=_names(lineage),
         constants={k: v for f in reversed(lineage) for k, v in f.data.get("constants", {}).items()},
+        redacted=frozenset(t for f in lineage for t in _strings(f, "redacted", f.data.get("redacted", []))),
         input_basis=_basis(own, "input", usage),
         output_basis=_basis(own, "output", usage),
         provider_basis=tuple((glob(p), _basis(own, p, usage["providers"])) for p in usage.get("providers", {})),

@@ -39,7 +39,8 @@ class Usage:
 
 
 def canonical(read: Numbers, input_basis: Codes8, output_basis: Codes8, guess: Codes8) -> Usage:
-    """Inclusive totals of n spans from what was read, per column in TOKENS (also total_tokens, cache_write_5m_tokens).
+    """Inclusive totals of n spans from what was read, per column in TOKENS (and the helpers of the tables:
+    total_tokens, cache_write_5m_tokens, uncached_input_tokens, visible_output_tokens).
 
     input_basis, output_basis: index into BASES per span, whether the reported total holds its cached (reasoning)
     part. guess: the basis to assume where input_basis is UNKNOWN and no reported total tells it.
@@ -57,15 +58,23 @@ def canonical(read: Numbers, input_basis: Codes8, output_basis: Codes8, guess: C
     cached, has_read = read["cache_read_tokens"]
     reasoning, _ = read["reasoning_tokens"]
     total, has_total = read["total_tokens"]
+    plain, has_plain = read["uncached_input_tokens"]
+    visible, has_visible = read["visible_output_tokens"]
     parts = cached + write
+    buckets, spoken = has_plain & ~has_input, has_visible & ~has_output  # told without their parts only
+    input_, has_input = np.where(buckets, plain, input_), has_input | buckets
+    output, has_output = np.where(spoken, visible, output), has_output | spoken
     counted = (input_ != 0) | (output != 0) | (parts != 0)
     has_input, has_output, has_read, wrote = (h & counted for h in (has_input, has_output, has_read, wrote))
 
     splits = parts > 0
-    told = has_total & (total > 0) & splits & (input_basis == UNKNOWN)
-    adds_up = told & (input_ + output == total)
-    apart = told & ~adds_up & ((input_ + parts + output == total) | (input_ + parts + output + reasoning == total))
-    known = (input_basis != UNKNOWN) | adds_up | apart
+    unsure = splits & (input_basis == UNKNOWN)
+    told = unsure & has_total & (total > 0)
+    whole = (unsure & has_plain & (plain + parts == input_)) | (told & (input_ + output == total))
+    with_parts = input_ + parts + output
+    apart = buckets | (unsure & has_plain & (plain == input_))
+    apart |= told & ~whole & ((with_parts == total) | (with_parts + reasoning == total))
+    known = (input_basis != UNKNOWN) | whole | apart
     exclusive = np.where(known, (input_basis == EXCLUSIVE) | apart, guess == EXCLUSIVE)
     impossible = ~exclusive & has_input & (parts > input_)
     exclusive |= impossible | (splits & ~has_input)
@@ -75,7 +84,7 @@ def canonical(read: Numbers, input_basis: Codes8, output_basis: Codes8, guess: C
 
     thinks = reasoning > 0
     adds_up = has_total & (input_ + output == total)
-    beside = thinks & has_output & (((output_basis == EXCLUSIVE) & ~adds_up) | (reasoning > output))
+    beside = thinks & has_output & (((output_basis == EXCLUSIVE) & ~adds_up) | (reasoning > output) | spoken)
     beside |= thinks & has_total & (input_ + output + reasoning == total)
     output = np.where(beside & ~absurd, output + reasoning, output)
 

@@ -90,11 +90,9 @@ class Attributes:
         """String values at these attribute rows as bytes; null for other types."""
         return self._values.field("string_value").take(pa.array(at))
 
-    def filled(self) -> Bools:
-        """Which attribute rows hold a value at all: unset values and empty texts do not."""
-        blank = pc.equal(pc.binary_length(self._values.field("string_value")), 0).fill_null(False)
-        filled: Bools = (self.type != NONE) & ~blank.to_numpy(zero_copy_only=False)
-        return filled
+    def lengths(self) -> Ints:
+        """Bytes of each row's text; -1 for values of other types."""
+        return _numbers(pc.binary_length(self._values.field("string_value")).fill_null(-1), np.int64)  # type: ignore[no-any-return]
 
     def texts(self, at: Codes) -> Texts:
         """Values at these attribute rows as repaired text: numbers and booleans in JSON notation,
