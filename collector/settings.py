@@ -114,7 +114,9 @@ class Settings:
     )
     max_inflight_bytes: int = field(
         default=256 << 20,
-        metadata=_row(_size, "Most bytes of HTTP requests being read at once; beyond it senders are asked to retry."),
+        metadata=_row(
+            _size, "Most bytes of HTTP request bodies held in memory at once; beyond it senders are asked to retry."
+        ),
     )
     max_queue_bytes: int = field(
         default=128 << 20,
