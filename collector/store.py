@@ -42,6 +42,10 @@ class Store:
             self._root = duckdb.connect(str(path), config={"autoload_known_extensions": "false"})
             for name, value in settings.items():
                 self._root.execute(f"SET {name} = '{value}'")
+            # No query can reach a file but this one, its temporary files, and copies in `snapshots`.
+            snapshots = str(path.parent / "snapshots").replace("'", "''")
+            self._root.execute(f"SET allowed_directories = ['{snapshots}']")
+            self._root.execute("SET enable_external_access = false")
         except duckdb.Error as e:
             raise StoreError(_explain(path, e)) from e
         self._checkpoint = threading.Lock()

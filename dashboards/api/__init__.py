@@ -1,1 +1,5 @@
-"""The HTTP API: one file a subject, each with its router."""
+"""The HTTP API: one file a resource, each with a router; the app includes ROUTERS."""
+
+from dashboards.api import alerts, costs, findings, health, quality, runs, slos, sql
+
+ROUTERS = tuple(resource.router for resource in (runs, costs, findings, slos, alerts, quality, sql, health))

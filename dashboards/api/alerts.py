@@ -1,73 +1,48 @@
-"""`/alerts`: what fires, what was delivered where, and the receiver of Alertmanager's own notifications."""
+"""/api/v1/alerts: what fires and who was told; and the way back for Alertmanager's own notifications."""
 
 import hmac
-import json
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request
+import orjson
+from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from analytics import notifications
-from analytics.reports import alerts as report
+from analytics.reports.alerts import alerts
+from analytics.reports.values import BadQuestion
 from collector.errors import Refused
+from collector.identity import key_of
+from dashboards.api.answers import answer
+from dashboards.api.questions import now_ns_of, store_of
 
-router = APIRouter(tags=["alerts"])
-MAX_BODY_BYTES = 1 << 20
+router = APIRouter(prefix="/api/v1", tags=["alerts"])
 
-
-@router.get("/alerts")
-def list_alerts(request: Request, tenant: str | None = None, state: str | None = None) -> dict[str, Any]:
-    """Alerts with their deliveries and what receivers were told, firing ones first."""
-    app = request.app.state
-    return report.alerts(app.store, app.clock(), tenant, state)
+MAX_PAYLOAD_BYTES = 4 << 20
 
 
-@router.get("/alerts/deliveries")
-def list_deliveries(request: Request, tenant: str | None = None) -> dict[str, Any]:
-    """The outbox: every message, its state and the exact payload that was posted last."""
-    app = request.app.state
-    return report.deliveries(app.store, app.clock(), tenant)
+@router.get("/alerts", response_model=dict[str, Any])
+def get_alerts(request: Request, tenant: str | None = None, state: str | None = None) -> Response:
+    """Alerts, firing ones first, each with its deliveries."""
+    return answer(request, alerts(store_of(request), now_ns_of(request), tenant, state))
 
 
-@router.get("/alerts/notifications")
-def list_notifications(request: Request, tenant: str | None = None) -> dict[str, Any]:
-    """What was posted to the receiver below."""
-    app = request.app.state
-    return report.notifications(app.store, app.clock(), tenant)
-
-
-@router.get("/alerts/targets")
-def list_targets(request: Request) -> dict[str, Any]:
-    """Where alerts go and whether that works."""
-    app = request.app.state
-    return report.targets(app.store, app.alerts.targets, app.clock())
-
-
-@router.post("/alerts/webhook", status_code=200)
-async def receive_notification(request: Request) -> dict[str, int]:
-    """Take an Alertmanager notification (payload version 4); needs `Authorization: Bearer` with the token of
-    `webhook_token_env` in alerts.toml. It changes only what is shown as delivered, and may come twice."""
-    app = request.app.state
-    _authorise(request, app.alerts.webhook_token)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"the notification exceeds {MAX_BODY_BYTES} bytes: set max_alerts")
+@router.post("/alerts/webhook", response_model=dict[str, int])
+async def post_notification(request: Request) -> Response:
+    """Alertmanager's webhook (payload version 4): shows that an alert really went out. Needs its own token."""
+    token: str = request.app.state.alerts.webhook_token
+    if not token or not hmac.compare_digest(key_of(dict(request.headers.raw)), token.encode()):
+        remedy = "set webhook_token_env in alerts.toml" if not token else "send the webhook's token as Bearer"
+        raise HTTPException(401, f"this webhook is closed: {remedy}", {"WWW-Authenticate": "Bearer"})
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_PAYLOAD_BYTES:
+            raise BadQuestion("body", f"the body is larger than {MAX_PAYLOAD_BYTES} bytes: send fewer alerts at once")
     try:
-        payload = json.loads(bytes(body))
-    except (ValueError, RecursionError):
-        raise HTTPException(400, "the body is not JSON") from None
-    try:
-        named = await run_in_threadpool(notifications.receive, app.store, payload, app.clock())
+        payload = orjson.loads(body)
+        taken = await run_in_threadpool(notifications.receive, store_of(request), payload, now_ns_of(request))
+    except orjson.JSONDecodeError:
+        raise BadQuestion("body", "the body is not JSON: send Alertmanager's webhook payload") from None
     except Refused as e:
-        raise HTTPException(400, e.reason) from None
-    return {"alerts": named}
-
-
-def _authorise(request: Request, token: str) -> None:
-    if not token:
-        raise HTTPException(403, "no token is set for this receiver: set webhook_token_env in alerts.toml")
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
-        raise HTTPException(401, "send the receiver's token as Authorization: Bearer TOKEN")
+        raise BadQuestion("body", e.reason) from e
+    return answer(request, {"alerts": taken})

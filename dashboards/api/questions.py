@@ -1,0 +1,42 @@
+"""Parameters that several resources share. A parameter that a resource does not know is refused, never ignored."""
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from analytics.reports import listings, periods
+from collector.store import Store
+
+
+class Question(BaseModel):
+    """The parameters of a listing over a period of time."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    begin: str | None = Field(
+        None, alias="from", description="Only from then on: a day, an RFC 3339 time, or an age such as 24h or 7d."
+    )
+    end: str | None = Field(None, alias="to", description="Only before then; a day is included.")
+    tz: str = Field("UTC", description="Time zone of days and of times without an offset (IANA name).")
+    limit: int = Field(50, ge=1, le=listings.MAX_LIMIT, description="Most items of this page.")
+    cursor: str | None = Field(None, description="next_cursor of the page before.")
+
+    def period(self, request: Request) -> tuple[int, int]:
+        """The period in nanoseconds, half-open. Raises BadQuestion."""
+        with store_of(request).cursor() as c:
+            return periods.period(c, self.begin, self.end, now_ns=now_ns_of(request), tz=self.tz)
+
+    def filters(self) -> dict[str, str | None]:
+        """The parameters that a resource adds."""
+        return self.model_dump(exclude=set(Question.model_fields))
+
+
+def store_of(request: Request) -> Store:
+    """The open store."""
+    store: Store = request.app.state.store
+    return store
+
+
+def now_ns_of(request: Request) -> int:
+    """The time."""
+    now_ns: int = request.app.state.clock()
+    return now_ns

@@ -1,0 +1,69 @@
+"""The application of pages and API: what it needs is passed in."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from analytics.alert_settings import AlertSettings
+from analytics.slo import Slo
+from collector.identity import Keys
+from collector.settings import Settings
+from collector.store import Store
+from dashboards import login
+from dashboards.api import ROUTERS
+from dashboards.api.answers import refuse_properly
+from dashboards.door import Door, Sessions
+from dashboards.pages import PAGES
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What people wrote about objectives and alerts."""
+
+    slos: tuple[Slo, ...] = ()
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+
+
+def create_app(
+    store: Store,
+    settings: Settings,
+    *,
+    keys: Keys | None = None,
+    rules: Rules | None = None,
+    start_id: str = "",
+    not_ready: Callable[[], str | None] = lambda: None,
+    clock: Callable[[], int] = time.time_ns,
+) -> FastAPI:
+    """Pages and API over `store`.
+
+    `keys` guard it (by default those of the settings), `start_id` tells this start of a server from others,
+    `not_ready` gives the reason why spans are not being stored.
+    """
+    app = FastAPI(
+        title="spanledger",
+        version=own_version(),
+        description="What agent runs did, what they cost, and how complete these numbers are.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    state, rules = app.state, rules or Rules()
+    state.store, state.settings, state.slos, state.alerts = store, settings, rules.slos, rules.alerts
+    state.clock, state.started_ns, state.version = clock, clock(), app.version
+    state.start_id, state.not_ready = start_id, not_ready
+    state.keys, state.sessions = keys or Keys.of(settings), Sessions()
+    for router in (*ROUTERS, login.router, *PAGES):
+        app.include_router(router)
+    refuse_properly(app)
+    app.add_middleware(Door, keys=state.keys, sessions=state.sessions, host=settings.host)
+    return app
+
+
+def own_version() -> str:
+    """The installed version; "0" in a checkout that is not installed."""
+    try:
+        return version("spanledger")
+    except PackageNotFoundError:
+        return "0"
