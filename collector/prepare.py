@@ -4,13 +4,13 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from collector import scrub
+from collector.backlog import Item
 from collector.dedup import Verdict
 from collector.dialects.engine import normalise
 from collector.dialects.message_parts import tool_parts
@@ -27,9 +27,6 @@ from collector.otlp.columns import REJECTIONS, SpanColumns, decode
 from collector.privacy import Hasher, Protected, protect
 from collector.semconv import Flag
 from collector.store import Cursor
-
-if TYPE_CHECKING:
-    from collector.ingest import Item
 
 LATE_AFTER_NS = 5 * 60 * 10**9
 AHEAD_NS = 3600 * 10**9
@@ -52,7 +49,7 @@ class Prepared:
     tenant: code of the ingest tenant of each span, index into `tenants`.
     """
 
-    items: "list[Item]"
+    items: list[Item]
     epoch: int
     spans: pa.Table
     request: npt.NDArray[np.int32]
@@ -181,7 +178,7 @@ class Preparer:
             query = "SELECT coalesce(max(value::BIGINT), 0) FROM store_facts WHERE fact = 'horizon_ns'"
             self.horizon_ns = cursor.execute(query).fetchall()[0][0]
 
-    def prepare(self, items: "list[Item]", now_ns: int) -> Prepared:
+    def prepare(self, items: list[Item], now_ns: int) -> Prepared:
         """Decode and normalise the requests together. Raises whatever goes wrong: the caller isolates the culprit."""
         with self._lock:
             self._scrubbed = Counter()

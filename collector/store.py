@@ -128,12 +128,10 @@ class Store:
 
 
 def insert(cursor: Cursor, table: str, rows: pa.Table) -> None:
-    """Append Arrow rows to a table, columns matched by name.
-
-    DuckDB finds `incoming` in this frame; registering it by name first would cost 0.7 ms more each time.
-    """
-    incoming = rows  # noqa: F841
+    """Append Arrow rows to a table, columns matched by name."""
+    cursor.register("incoming", rows)
     cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+    cursor.unregister("incoming")
 
 
 def _explain(path: Path, error: Exception) -> str:
