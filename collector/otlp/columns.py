@@ -410,7 +410,7 @@ def _payload(column: pa.BinaryArray) -> memoryview:
 
 
 def _numbers(column: pa.Array, dtype: Any) -> Any:
-    zero = pa.scalar(0).cast(column.type)
+    zero = False if pa.types.is_boolean(column.type) else 0
     return column.fill_null(zero).to_numpy(zero_copy_only=False).astype(dtype, copy=False)
 
 
