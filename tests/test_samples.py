@@ -1,16 +1,30 @@
 """The sample traces: what is listed is what is sent, and what spanledger makes of it."""
 
+import asyncio
+import threading
+import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from analytics.jobs import Runner
+from analytics.pricing.book import PriceBook
+from analytics.reports.findings import list_findings
+from analytics.reports.runs import list_runs
+from collector import http
+from collector.identity import Keys
+from collector.ingest import Ingest
+from collector.settings import Settings
+from collector.store import Store
 from sample_traces import play
 from tests.conftest import ROOT
 
 EXPECTED = play.expected()
+NOT_OF_A_RUN = {"runs", "findings", "dialect"}
 PRICES = tomllib.loads((ROOT / "sample_traces" / "prices.toml").read_text(), parse_float=Decimal)["model"]
 
 # attribute of each dialect, in the order spanledger, genai, openinference
@@ -89,3 +103,68 @@ def test_the_newest_run_ends_now() -> None:
     minutes_ago = [row["minutes_ago"] for name in EXPECTED for row in play.load(name)["plays"]]
 
     assert min(minutes_ago) == 0
+
+
+@contextmanager
+def _receiver(ingest: Ingest) -> Iterator[str]:
+    """The address of a really listening OTLP/HTTP receiver."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    settings = Settings()
+    server = run(http.serve(ingest, Keys.of(settings), "127.0.0.1", 0, settings.limits))
+    yield f"http://127.0.0.1:{server.port}"
+    run(server.stop(5))
+    run(ingest.stop())
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store into which all scenarios were played, through the real SDK, exporter, receiver and jobs."""
+    store = Store(tmp_path_factory.mktemp("played") / "spanledger.duckdb")
+    for package in ("collector", "analytics"):
+        store.migrate(package)
+    ingest = Ingest(store, b"k" * 32)
+    ingest.start()
+    with _receiver(ingest) as url:
+        play.play(url)
+    Runner(store, PriceBook.frozen(ROOT / "sample_traces" / "prices.toml"), time.time_ns).tick()
+    return store
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_runs_are_what_is_listed(played: Store, name: str) -> None:
+    """Every run of a scenario has exactly the status, calls, tokens, cost and findings that are listed for it."""
+    expected, (agent, *_) = EXPECTED[name], play.load(name)["services"]
+    wanted = {field: value for field, value in expected.items() if field not in NOT_OF_A_RUN}
+
+    runs = list_runs(played, time.time_ns(), agent=agent)["items"]
+    findings = list_findings(played, time.time_ns(), agent=agent)["items"]
+
+    assert len(runs) == expected["runs"]
+    for run in runs:
+        assert {field: run[field] for field in wanted} == wanted  # type: ignore[literal-required]
+        assert run["dialect"] == expected["dialect"]
+    assert [finding["rule"] for finding in findings] == expected["findings"] * len(runs)
+
+
+def test_no_content_is_stored(played: Store) -> None:
+    """Nothing of the prompts, arguments and results in the scenarios is found in the files of the store."""
+    played.checkpoint()
+    stored = b"".join(file.read_bytes() for file in played.path.parent.rglob("*") if file.is_file())
+
+    for secret in (
+        b"Summarise the termination clause",
+        b"blue rain jacket",
+        b"INV-1077",
+        b"heat pump subsid",
+        b"TP935",
+    ):
+        assert secret not in stored
