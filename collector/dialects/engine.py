@@ -246,7 +246,8 @@ def _numbers(cells: _Cells, bases: Small) -> tuple[usage.Numbers, Ints]:
 
 def _unless_redacted(places: Codes, rows: Rows, dialect: Dialects, tables: Tables) -> Codes:
     """Attribute rows of a content field without those whose text only says that the content was withheld."""
-    short = np.flatnonzero((places >= 0) & (rows.length[places] <= MAX_PLACEHOLDER)).astype(np.int32)
+    present = np.flatnonzero(places >= 0)
+    short = present[rows.length[places[present]] <= MAX_PLACEHOLDER].astype(np.int32)
     if not len(short):
         return places
     texts = rows.attributes.texts(places[short])
