@@ -1,0 +1,62 @@
+"""Reads whole traces out of the store, as Polars frames."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import polars as pl
+
+from collector.semconv import Flag
+from collector.store import Cursor
+
+SELF_CHECK = int(Flag.SELF_CHECK)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """All spans of some traces and the tool calls that their messages name.
+
+    `spans`: the columns of `queries/trace_spans.sql`; `tool_parts`: those of `queries/trace_tool_parts.sql`;
+    `traces`: (trace_hi, trace_lo) of the traces that were asked for and of all that run ids link to them.
+    """
+
+    traces: pl.DataFrame
+    spans: pl.DataFrame
+    tool_parts: pl.DataFrame
+
+
+@cache
+def query(name: str) -> str:
+    """The text of `queries/NAME.sql`."""
+    return resources.files("analytics").joinpath("queries", f"{name}.sql").read_text()
+
+
+def rows(cursor: Cursor, name: str, **params: int) -> pl.DataFrame:
+    """The answer of `queries/NAME.sql`."""
+    return cursor.sql(query(name), params=params or None).pl()
+
+
+def read_traces(cursor: Cursor, traces: pl.DataFrame, first: int, upto: int) -> Frames:
+    """Every span of `traces` that arrived until batch `upto`; `first` is the earliest batch of their new spans.
+
+    What earlier passes noted of these traces says where their older spans begin, so that only that part of the
+    table is read. Traces that share an emitter's run id with them are read too; almost no span has one.
+    """
+    while True:
+        cursor.register("wanted", traces)
+        known = rows(cursor, "first_batch").item()
+        first = first if known is None else min(first, known)
+        spans = rows(cursor, "trace_spans", first=first, upto=upto, self_check=SELF_CHECK)
+        linked = _linked(cursor, spans, upto)
+        if linked.is_empty():
+            return Frames(traces, spans, rows(cursor, "trace_tool_parts", first=first, upto=upto))
+        traces = pl.concat([traces, linked])
+
+
+def _linked(cursor: Cursor, spans: pl.DataFrame, upto: int) -> pl.DataFrame:
+    """Traces with one of the run ids of `spans` that are not wanted yet."""
+    refs = pl.concat([spans["own_run_ref"], spans["resource_run_ref"]]).drop_nulls().unique()
+    if refs.is_empty():
+        return pl.DataFrame(schema={"trace_hi": pl.UInt64, "trace_lo": pl.UInt64})
+    cursor.register("refs", refs.alias("run_ref").to_frame())
+    return rows(cursor, "linked_traces", upto=upto, self_check=SELF_CHECK)
