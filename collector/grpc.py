@@ -1,8 +1,9 @@
 """OTLP/gRPC: the three Export services over raw bytes."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import grpc
 
@@ -28,6 +29,7 @@ CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.Status
 MAX_CONNECTION_AGE_MS = 30 * 60_000
 MAX_CONNECTION_AGE_GRACE_MS = 60_000
 MAX_STREAMS_PER_CONNECTION = 256
+READ_TIMEOUT_S = 60
 
 
 def options(limits: Limits) -> list[tuple[str, int]]:
@@ -63,7 +65,8 @@ async def serve(ingest: "Ingest", keys: Keys, host: str, port: int, limits: Limi
     """Listen for OTLP/gRPC; port 0 picks a free one. Raises ConfigError if the port cannot be used."""
     server = grpc.aio.server(options=options(limits))
     for signal, service in SERVICES.items():
-        export = grpc.unary_unary_rpc_method_handler(_export(signal, ingest, keys, limits))
+        # To the caller a unary call; here a stream, so that the key is checked before the message is read.
+        export = grpc.stream_unary_rpc_method_handler(_export(signal, ingest, keys, limits))
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"Export": export})])
     address = f"[{host}]:{port}" if ":" in host.strip("[]") and not host.startswith("[") else f"{host}:{port}"
     try:
@@ -75,14 +78,15 @@ async def serve(ingest: "Ingest", keys: Keys, host: str, port: int, limits: Limi
     return Server(server, bound)
 
 
-Handler = Callable[[bytes, Any], Awaitable[bytes]]
+Handler = Callable[[Any, Any], Awaitable[bytes]]
 
 
 def _export(signal: Signal, ingest: "Ingest", keys: Keys, limits: Limits) -> Handler:
     """The Export method of one signal: no error leaves it as UNKNOWN or INTERNAL, which senders do not repeat."""
 
-    async def take(body: bytes, context: Any) -> bytes:
+    async def take(context: Any) -> bytes:
         credential = keys.require(_key(context), "ingest")
+        body = await _read(context)
         telemetry.BODY_BYTES.labels("grpc", signal).inc(len(body))
         if encoding := _encoding(body):
             body = await bodies.decompress(body, encoding, limits.max_body_bytes)
@@ -91,11 +95,11 @@ def _export(signal: Signal, ingest: "Ingest", keys: Keys, limits: Limits) -> Han
         receipt = await ingest.accept(signal, body, credential)
         return answers.success(signal, receipt.rejected, receipt.message, "proto")
 
-    async def export(body: bytes, context: Any) -> bytes:
+    async def export(_: Any, context: Any) -> bytes:
         began = time.perf_counter()
         error: Exception
         try:
-            answer = await take(body, context)
+            answer = await take(context)
         except (Refused, Busy) as e:
             error = e
         except Exception as e:  # noqa: BLE001 - `unexpected` logs it
@@ -107,6 +111,17 @@ def _export(signal: Signal, ingest: "Ingest", keys: Keys, limits: Limits) -> Han
         return await _abort(context, error)
 
     return export
+
+
+async def _read(context: Any) -> bytes:
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            body = await context.read()
+    except TimeoutError:
+        raise Busy(f"the message did not arrive within {READ_TIMEOUT_S} s") from None
+    if body is grpc.aio.EOF:
+        raise Refused("the call ended without a message")
+    return cast(bytes, body)
 
 
 def _encoding(body: bytes) -> str | None:

@@ -45,7 +45,7 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
             if window != _GZIP or at == len(body) or body[at] == 0:
                 break
     except _BadData as e:
-        raise Refused(f"the body is not valid {encoding} data, as its encoding says: {e}") from None
+        raise Refused(f"the body is declared as {encoding}, and is not valid {encoding} data: {e}") from None
     if body[at:].strip(b"\0"):
         raise Refused(f"{len(body) - at} bytes follow the end of the {encoding} data")
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -197,3 +197,25 @@ def test_stop_answers_what_is_in_hand() -> None:
         time.sleep(0.2)
         r.run(r.grpc.stop(5))
         assert pending.result() == b""
+
+
+def test_call_without_a_message(server: Receiver) -> None:
+    """A call that ends before its message is INVALID_ARGUMENT."""
+    with grpc.insecure_channel(server.grpc_address) as channel, pytest.raises(grpc.RpcError) as e:
+        channel.stream_unary(f"/{SERVICES['traces']}/Export")(iter(()), timeout=5)
+    assert e.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_key_is_checked_before_the_message_is_read() -> None:
+    """Who has no key is refused while still sending."""
+
+    def never_ending() -> Iterator[bytes]:
+        time.sleep(3)
+        yield BODY
+
+    with receiver(ingest_key="k" * 20) as r, grpc.insecure_channel(r.grpc_address) as channel:
+        began = time.monotonic()
+        with pytest.raises(grpc.RpcError) as e:
+            channel.stream_unary(f"/{SERVICES['traces']}/Export")(never_ending(), timeout=5)
+        assert e.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert time.monotonic() - began < 2
