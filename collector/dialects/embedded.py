@@ -23,7 +23,8 @@ class Rows:
     """Attribute rows of a batch and, numbered after them, the rows found inside JSON values.
 
     owner: the span of each row. id: what `Lookup` knows of its key. filled: whether it holds a value; empty texts
-    do not. length: bytes of a text, -1 for other values.
+    do not. length: bytes of a text, -1 for other values. at, slot: what the tables make of the filled rows, one
+    entry for each slot (see Lookup) that a row can fill.
     """
 
     def __init__(self, attributes: Attributes, lookup: Lookup, dialect: npt.NDArray[np.int16]) -> None:
@@ -38,6 +39,15 @@ class Rows:
             self.owner = np.concatenate([self.owner, self._found.owner])
             self.id = np.concatenate([self.id, found_ids[self._found.key]])
             self.filled = np.concatenate([self.filled, np.ones(len(self._found), np.bool_)])
+        cell = self.id.astype(np.int64) * len(lookup.tables.dialects) + dialect[self.owner]
+        at = np.flatnonzero(self.filled).astype(np.int32)
+        filling: list[tuple[Codes, npt.NDArray[np.int16]]] = []
+        for target in lookup.targets:  # a key that fills a slot here has filled all earlier ones
+            slot = target.ravel()[cell[at]]
+            at, slot = at[slot >= 0], slot[slot >= 0]
+            filling.append((at, slot))
+        self.at: Codes = np.concatenate([a for a, _ in filling])
+        self.slot: npt.NDArray[np.int16] = np.concatenate([s for _, s in filling])
 
     def __len__(self) -> int:
         return len(self.owner)

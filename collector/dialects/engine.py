@@ -9,9 +9,9 @@ from collections import Counter
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from collector.dialects import usage
+from collector.dialects.cells import Cells, TextColumns
 from collector.dialects.descriptions import TEXT_FIELDS, Descriptions, Raw
 from collector.dialects.embedded import Rows
 from collector.dialects.lookup import Lookup
@@ -29,7 +29,7 @@ from collector.dialects.normalised import (
 )
 from collector.dialects.recognition import Dialects, Recogniser, Small, combine, kinds
 from collector.dialects.resources import scope_of, source_row
-from collector.dialects.tables import FIELD_TYPES, MAPPED_FIELDS, Tables, load_tables
+from collector.dialects.tables import Tables, load_tables
 from collector.otlp.columns import Bools, Codes, Ints, SpanColumns
 from collector.semconv import KINDS, Flag
 
@@ -66,10 +66,6 @@ _SCALED: dict[str, tuple[str, float]] = {
 }
 # What a float field of a table may be: bounds beyond which a reported cost or time is not believed.
 _MAX_SCALED = 2.0**62
-_TEXTS = {*TEXT_FIELDS, *IDENTITY_COLUMNS, "error_text"}
-_IS_TEXT: Bools = np.array([f in _TEXTS for f in MAPPED_FIELDS])
-_IS_INT: Bools = np.array([t == "int" for t in FIELD_TYPES.values()])
-_MESSAGES = MAPPED_FIELDS.index("messages")
 
 
 @lru_cache(maxsize=8)
@@ -87,14 +83,13 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
     dialect = recogniser.dialects(spans, lookup)
     rows = Rows(spans.attributes, lookup, dialect)
     kind, sure = kinds(spans, rows, lookup, dialect)
-    cells = _Cells(len(spans), rows, lookup, dialect, kind)
+    cells = Cells(len(spans), rows, lookup, kind)
     texts = cells.texts()
     decided = (dialect, kind, sure, spans.span_kind, spans.status_code, _reasons(spans, texts, descriptions))
     facet, bases = _facets(spans, [c.astype(np.int32) for c in decided], texts, descriptions)
     numbers, flags = _numbers(cells, bases)
     none = np.full(len(spans), -1, np.int32)
-    places = dict(zip(cells.fields, cells.matrix, strict=True))
-    content = {f: _unless_redacted(places.get(f, none), rows, dialect, tables) for f in CONTENT_FIELDS}
+    content = {f: _unless_redacted(cells.places.get(f, none), rows, dialect, tables) for f in CONTENT_FIELDS}
     return Normalised(
         spans=spans,
         facet=facet,
@@ -102,7 +97,7 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
         source=_sources(spans, tables),
         kind=kind,
         numbers=numbers,
-        ids={f: places.get(f, none) for f in ID_FIELDS},
+        ids={f: cells.places.get(f, none) for f in ID_FIELDS},
         content=content,
         messages=with_tool_parts(spans.attributes, cells.messages),
         kept=np.flatnonzero((lookup.kept[rows.id] & rows.filled)[: len(spans.attributes)]).astype(np.int32),
@@ -111,91 +106,7 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
     )
 
 
-class _Texts:
-    """Text fields of n spans: codes into one list of values, whose last entry is None."""
-
-    def __init__(self, n: int, columns: dict[str, Codes], values: list[str]) -> None:
-        self.columns, self.values = columns, values
-        self.objects = np.array([*values, None], object)
-        self.none = np.full(n, -1, np.int32)
-
-    def column(self, field: str) -> Codes:
-        return self.columns.get(field, self.none)
-
-    def rows(self, fields: tuple[str, ...], at: Ints) -> list[Row]:
-        """The texts of some spans, one tuple each."""
-        picked = np.array([self.column(f)[at] for f in fields], np.int32)
-        return [tuple(row) for row in self.objects[picked.T].tolist()]
-
-    def combos(self, fields: tuple[str, ...]) -> Combos:
-        """Distinct tuples of some fields."""
-        codes, first = combine([self.none, *(self.columns[f] for f in fields if f in self.columns)])
-        return Combos(codes, self.rows(fields, first))
-
-
-class _Cells:
-    """The matrix of field x span: which attribute row fills each field of each span, -1 for none.
-
-    fields: the fields present in this batch, one per row of the matrix. messages: rows of model messages, all of
-    them. mapped: which rows ended in some field.
-    """
-
-    def __init__(self, n: int, rows: Rows, lookup: Lookup, dialect: Dialects, kind: Small) -> None:
-        self._rows = rows
-        self.n = n
-        self.mapped: Bools = np.zeros(len(rows), np.bool_)
-        slots: list[npt.NDArray[np.int16]] = []
-        places: list[Codes] = []
-        for target in lookup.targets:
-            slot = target[rows.id, dialect[rows.owner]]
-            at = np.flatnonzero((slot >= 0) & rows.filled).astype(np.int32)
-            slot = slot[at]
-            conditional = lookup.slot_conditional[slot]
-            if conditional.any():
-                holds = lookup.slot_kinds[slot, kind[rows.owner[at]]]
-                at, slot = at[holds], slot[holds]
-            self.mapped[at] = True
-            is_field = lookup.slot_field[slot] >= 0
-            slots.append(slot[is_field])
-            places.append(at[is_field])
-        slot, at = np.concatenate(slots), np.concatenate(places)
-        field = lookup.slot_field[slot]
-        order = np.argsort(-lookup.slot_place[slot], kind="stable")  # the best source is written last
-        self._field, self._at = field[order], at[order]
-        present = np.flatnonzero(np.bincount(self._field, minlength=len(MAPPED_FIELDS)))
-        self.fields = [MAPPED_FIELDS[f] for f in present.tolist()]
-        row_of = np.full(len(MAPPED_FIELDS), -1, np.int16)
-        row_of[present] = np.arange(len(present))
-        self.matrix: npt.NDArray[np.int32] = np.full((len(present), n), -1, np.int32)
-        self.matrix[row_of[self._field], rows.owner[self._at]] = self._at
-        self.messages = np.sort(self._at[self._field == _MESSAGES])
-
-    def texts(self) -> _Texts:
-        """All text fields, read together."""
-        at = self._at[_IS_TEXT[self._field]]
-        read = self._rows.texts(at)
-        codes = np.full(len(self._rows) + 1, -1, np.int32)
-        codes[at] = read.codes
-        columns = {f: codes[self.matrix[i]] for i, f in enumerate(self.fields) if f in _TEXTS}
-        return _Texts(self.n, columns, read.values)
-
-    def ints(self) -> usage.Numbers:
-        """All integer fields, read together; every field of the model is there."""
-        at = self._at[_IS_INT[self._field]]
-        read, known = self._rows.ints(at)
-        values, valid = np.zeros(len(self._rows) + 1, np.int64), np.zeros(len(self._rows) + 1, np.bool_)
-        values[at], valid[at] = read, known
-        absent = np.zeros(self.n, np.int64), np.zeros(self.n, np.bool_)
-        found = {f: self.matrix[i] for i, f in enumerate(self.fields) if FIELD_TYPES[f] == "int"}
-        ints = (f for f, t in FIELD_TYPES.items() if t == "int")
-        return {f: (values[found[f]], valid[found[f]]) if f in found else absent for f in ints}
-
-    def floats(self, field: str) -> tuple[npt.NDArray[np.float64], Bools] | None:
-        """One float field; None if no span has it."""
-        return self._rows.floats(self.matrix[self.fields.index(field)]) if field in self.fields else None
-
-
-def _reasons(spans: SpanColumns, texts: _Texts, descriptions: Descriptions) -> Codes:
+def _reasons(spans: SpanColumns, texts: TextColumns, descriptions: Descriptions) -> Codes:
     """What the words of a span's error texts tell, -1 for nothing; the texts themselves go no further."""
     message = np.array([*(descriptions.reason(v) for v in spans.status_message.values), -1], np.int32)
     found = message[spans.status_message.codes]
@@ -209,7 +120,7 @@ def _reasons(spans: SpanColumns, texts: _Texts, descriptions: Descriptions) -> C
 
 
 def _facets(
-    spans: SpanColumns, decided: list[Codes], texts: _Texts, descriptions: Descriptions
+    spans: SpanColumns, decided: list[Codes], texts: TextColumns, descriptions: Descriptions
 ) -> tuple[Combos, Small]:
     """Facet rows, and per span the bases of its usage (3 x n, indexes into usage.BASES).
 
@@ -226,7 +137,7 @@ def _facets(
     return Combos(codes, [t.facet for t in told]), bases[codes].T
 
 
-def _numbers(cells: _Cells, bases: Small) -> tuple[usage.Numbers, Ints]:
+def _numbers(cells: Cells, bases: Small) -> tuple[usage.Numbers, Ints]:
     """Every column of NUMBER_COLUMNS, and the flags of the usage."""
     read = cells.ints()
     counted = usage.canonical(read, *bases)
@@ -256,7 +167,7 @@ def _unless_redacted(places: Codes, rows: Rows, dialect: Dialects, tables: Table
     return np.where(np.isin(np.arange(len(places)), short[withheld]), -1, places).astype(np.int32)
 
 
-def _flags(spans: SpanColumns, cells: _Cells, kind: Small, numbers: usage.Numbers) -> Ints:
+def _flags(spans: SpanColumns, cells: Cells, kind: Small, numbers: usage.Numbers) -> Ints:
     used = numbers["input_tokens"][1] | numbers["output_tokens"][1]
     own = np.array([scope_of(s)[0] == SELF_CHECK_SCOPE for s in spans.scopes], np.bool_)
     bits: list[tuple[Flag, Bools]] = [

@@ -63,21 +63,17 @@ def _patterns(tables: Tables, section: str) -> list[tuple[int, re.Pattern[str]]]
 
 def kinds(spans: SpanColumns, rows: Rows, lookup: Lookup, dialect: Dialects) -> tuple[Small, Small]:
     """Index into KINDS per span, and how sure it is (UNKNOWN, ASSUMED, EXACT)."""
-    texts: list[str | None] = [""]  # code 0: present, whatever its value
+    tells = np.flatnonzero(lookup.slot_rule[rows.slot] >= 0)
+    slot, owner = rows.slot[tells], rows.owner[rows.at[tells]]
+    present = lookup.slot_present[slot]
+    read = rows.texts(np.where(present, -1, rows.at[tells]).astype(np.int32))
+    texts = [*read.values, "", None]
+    code = np.where(present, len(read.values), read.codes)
     columns: dict[int, Codes] = {}
-    for target in lookup.targets:
-        slot = target[rows.id, dialect[rows.owner]]
-        at = np.flatnonzero((slot >= 0) & (lookup.slot_rule[slot] >= 0) & rows.filled).astype(np.int32)
-        if not len(at):
-            continue
-        slot, owner = slot[at], rows.owner[at]
-        read = rows.texts(np.where(lookup.slot_present[slot], -1, at).astype(np.int32))
-        code = np.where(read.codes >= 0, read.codes + len(texts), np.where(lookup.slot_present[slot], 0, -1))
-        texts += read.values
-        for rule in np.unique(lookup.slot_rule[slot]).tolist():
-            here = lookup.slot_rule[slot] == rule
-            columns.setdefault(rule, np.full(len(spans), -1, np.int32))[owner[here]] = code[here]
-    texts.append(None)
+    for rule in np.flatnonzero(np.bincount(lookup.slot_rule[slot])).tolist():
+        here = lookup.slot_rule[slot] == rule
+        columns[rule] = np.full(len(spans), -1, np.int32)
+        columns[rule][owner[here]] = code[here]
     codes, first = combine([dialect.astype(np.int32), spans.name.codes, *columns.values()])
     names, dialects = [*spans.name.values, ""], lookup.tables.dialects
     distinct = zip(dialect[first], spans.name.codes[first], *(c[first] for c in columns.values()), strict=True)
@@ -109,9 +105,7 @@ def combine(columns: list[Codes]) -> tuple[Codes, Ints]:
 
     Rows are told apart by a random linear hash of 64 bits.
     """
-    hashed: Ids = np.zeros(len(columns[0]), np.uint64)
-    for column, mix in zip(columns, _MIX, strict=False):
-        hashed += (column.astype(np.int64) + 2).view(np.uint64) * mix
+    hashed: Ids = _MIX[: len(columns)] @ np.array(columns, np.int64).view(np.uint64)
     encoded = pa.array(hashed).dictionary_encode()
     codes: Codes = encoded.indices.to_numpy()
     first = np.zeros(len(encoded.dictionary), np.int64)
