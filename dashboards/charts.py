@@ -11,7 +11,13 @@ from dashboards import format
 
 Figure = dict[str, Any]
 
-STATUS_COLOURS = {"ok": "--ok", "error": "--error", "stuck": "--stuck", "running": "--running", "incomplete": "--other"}
+STATUS_COLOURS = {
+    "ok": "--series-3",
+    "error": "--error",
+    "stuck": "--series-5",
+    "running": "--series-6",
+    "incomplete": "--series-8",
+}
 STATUS_PATTERNS = {"error": "/", "stuck": "x"}  # beside the colour, for those who cannot tell it
 SERIES = tuple(f"--series-{n}" for n in range(1, 9))
 REST = "other"

@@ -70,6 +70,7 @@ def _title(span: Mapping[str, Any]) -> str:
 def _absent(span_id: str, child: Mapping[str, Any]) -> Row:
     """A row for a parent that other spans name and nobody sent."""
     return NOTHING | {
+        "evidence_of": [],
         "span_id": span_id,
         "depth": 0,
         "kind": "other",
@@ -88,6 +89,7 @@ def _absent(span_id: str, child: Mapping[str, Any]) -> Row:
 def _derived(call: Mapping[str, Any], span: Mapping[str, Any], depth: int, number: int) -> Row:
     """A row for a tool call that the emitter told only in the messages of a model call."""
     return NOTHING | {
+        "evidence_of": [],
         "span_id": f"{span['span_id']}-{number}",
         "depth": depth,
         "kind": "tool.call",

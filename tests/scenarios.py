@@ -44,7 +44,7 @@ def plain(trace: Trace) -> None:
         trace.llm(root)
         trace.span("agent.tool_select", "agent.tool_select", root, 8 * 10**6, item_count=12, selected_count=1)
         trace.check(root)
-        broken = (failed and turn == 0) or trace.rng.random() < 0.04
+        broken = (failed and turn == 0) or trace.rng.random() < 0.006
         trace.tool(root, trace.rng.choice(_tools(trace)), status="error" if broken else "ok", server="mcp-gateway")
     trace.llm(root, status="error" if failed else "ok", usage=not failed)
     trace.span("memory.write", "memory.write", root, 6 * 10**6, facet={"store": "redis"}, item_count=2)
@@ -119,7 +119,7 @@ def stuck(trace: Trace) -> None:
     root = _root(trace, ended=False)
     for _ in range(3):
         trace.llm(root)
-        trace.tool(root, _tools(trace)[1], status="error")
+        trace.tool(root, _tools(trace)[1], status="error" if trace.number % 2 else "ok")
     minutes = (trace.last_ns - trace.start_ns) // (60 * SECOND)
     sentence = f"No end and no activity for more than 10 minutes after {minutes} min of work."
     trace.finding("stuck run", "medium", [trace.spans[-1]["span_id"]], trace.agent, 0, sentence, "stop the run")

@@ -1,11 +1,17 @@
 """Stores for tests and for looking at pages: an empty one and one full of synthetic runs, always the same."""
 
 import random
+from decimal import Decimal
+from importlib import resources
 from pathlib import Path
 
 import pyarrow as pa
 
-from collector.store import Cursor, Store
+from analytics import openslo
+from analytics.alert_settings import AlertSettings, Target
+from analytics.evaluate import evaluate
+from analytics.slo import Slo
+from collector.store import Cursor, Store, insert
 from tests.scenarios import AGENTS, SCENARIOS, large, plain
 from tests.traces import HOUR, PRICES_PUSD, SECOND, Rows, Trace
 
@@ -25,9 +31,7 @@ def write(cursor: Cursor, rows: Rows) -> None:
     """Insert all rows, one table at a time."""
     for table, values in rows.tables.items():
         schema = cursor.sql(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
-        cursor.register("incoming", pa.Table.from_pylist(values, schema=schema))
-        cursor.execute(f"INSERT INTO {table} SELECT * FROM incoming")
-        cursor.unregister("incoming")
+        insert(cursor, table, pa.Table.from_pylist(values, schema=schema))
 
 
 def _events(rows: Rows, runs: int) -> None:
@@ -91,7 +95,7 @@ def demo_store(path: Path, runs: int = 200, *, now_ns: int = DEMO_NOW_NS, large_
         if number in (1, 2):
             SCENARIOS[0](trace)
         else:
-            SCENARIOS.get(number % 17 if number % 17 else -1, plain)(trace)
+            SCENARIOS.get(number % 29 or -1, plain)(trace)
     if large_run_spans:
         trace = Trace(rows, rng, runs, now_ns - HOUR, "acme", "large-run", "gpt-5-mini")
         large(trace, large_run_spans)
@@ -103,3 +107,36 @@ def demo_store(path: Path, runs: int = 200, *, now_ns: int = DEMO_NOW_NS, large_
     with store.transaction() as cursor:
         write(cursor, rows)
     return store
+
+
+def demo_alerting(store: Store, now_ns: int = DEMO_NOW_NS) -> tuple[tuple[Slo, ...], AlertSettings]:
+    """The shipped SLOs and two targets, evaluated over the demo store: budgets burn, loops and spending alert.
+
+    One target took everything, the other is down; the first receiver confirmed what it was told.
+    """
+    with resources.as_file(resources.files("analytics").joinpath("data", "slos")) as folder:
+        slos = openslo.load(folder)
+    settings = AlertSettings(
+        targets=(
+            Target("alertmanager", "alertmanager", "http://127.0.0.1:9093"),
+            Target("ops-webhook", "webhook", "https://hooks.example.com/agents"),
+        ),
+        daily_spend_usd={"acme": Decimal("0.50"), "*": Decimal(50)},
+        finding_minutes=600,
+    )
+    evaluate(store, slos, settings, now_ns - 120 * SECOND)
+    with store.transaction() as c:
+        c.execute(
+            "UPDATE deliveries SET state = 'delivered', sent = 2, last_ns = ?, next_ns = NULL, detail = '200 OK', "
+            'payload = \'[{"labels": {"alertname": "<script>alert(1)</script>"}}]\' WHERE target = \'alertmanager\'',
+            [now_ns - 60 * SECOND],
+        )
+        c.execute(
+            "UPDATE deliveries SET attempts = 4, last_ns = ?, detail = 'connection refused' "
+            "WHERE target = 'ops-webhook'",
+            [now_ns - 30 * SECOND],
+        )
+        c.execute("INSERT INTO alert_targets VALUES ('alertmanager', 0, 0, ?, '200 OK')", [now_ns - 60 * SECOND])
+        until = now_ns + 90 * SECOND
+        c.execute("INSERT INTO alert_targets VALUES ('ops-webhook', 5, ?, NULL, 'connection refused')", [until])
+    return slos, settings

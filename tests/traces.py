@@ -242,7 +242,7 @@ class Trace:
             "started_ns": self.start_ns,
             "ended_ns": self.last_ns,
             "first_ns": self.start_ns,
-            "first_batch": self.number + 1,
+            "first_batch": self.batch,
             "arrived_ns": self.last_ns + SECOND,
             "spans": len(spans),
             "steps": self.step,

@@ -30,7 +30,7 @@ def asset(request: Request, version: str, name: str) -> Response:
     if path is None:
         raise HTTPException(404, f"no such file: {name}")
     kept = "public, max-age=31536000, immutable" if version == VERSION else "no-cache"
-    headers = {"Cache-Control": kept, "Vary": "Accept-Encoding", "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": kept, "Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(_packed(path), media_type=TYPES[path.suffix], headers=headers | {"Content-Encoding": "gzip"})
     return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers=headers)

@@ -1,6 +1,7 @@
 """Cost: any grouping of any slice, by day, with how much of it is priced and how much was wasted."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -29,6 +30,8 @@ COLUMNS = (
     *("priced_calls", "unpriced_calls", "unknown_calls", "priced_tokens"),
 )
 SERIES = 7
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,13 @@ def _question(request: Request, now_ns: int) -> Question:
     return Question(group_by, slice_, period(request, now_ns))
 
 
-def _time_table(items: list[dict[str, Any]], unit: str, first: list[str]) -> Table:
+def _time_table(items: Sequence[Row], unit: str, first: list[str]) -> Table:
     names = {unit: unit.capitalize() + " (UTC)"} | {key: _word(key) for key in first}
     columns = names | {"cost_usd": "Cost, USD", "wasted_usd": "Wasted, USD", "llm_calls": "Model calls"}
     return Table(f"Cost by {unit}", columns, sorted(items, key=lambda row: row[unit]))
 
 
-def _figure(items: list[dict[str, Any]], unit: str, first: list[str]) -> charts.Figure:
+def _figure(items: Sequence[Row], unit: str, first: list[str]) -> charts.Figure:
     """Bars over time, one colour for each of the dearest groups; the rest share grey."""
     times = sorted({row[unit] for row in items})
     sums: dict[str, Decimal] = defaultdict(Decimal)
@@ -100,7 +103,7 @@ def _figure(items: list[dict[str, Any]], unit: str, first: list[str]) -> charts.
     return charts.bars(labels, values, charts.ranked(list(values)), money=True)
 
 
-def _series(row: dict[str, Any], first: list[str]) -> str:
+def _series(row: Row, first: list[str]) -> str:
     return "cost" if not first else str(row[first[0]] or "(none)")
 
 

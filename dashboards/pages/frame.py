@@ -32,15 +32,6 @@ NAVIGATION = (
 )
 PERIODS = {"today": "Today", "24h": "24 h", "7d": "7 days", "30d": "30 days"}
 
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
 FIRST_SPAN = """curl http://127.0.0.1:4318/v1/traces -H 'Content-Type: application/json' -d '{"resourceSpans": [{
   "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "hello"}}]},
   "scopeSpans": [{"spans": [{
@@ -128,7 +119,7 @@ def respond(request: Request, template: str, tables: dict[str, Table], **context
     now_ns: int = request.app.state.clock()
     frame = {"request": request, "now_ns": now_ns, "tables": tables, "with_query": _with_query(request)}
     html = templates.get_template(template).render(frame | context)
-    return HTMLResponse(html, headers=HEADERS)
+    return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
 
 def missing(request: Request, what: str, remedy: str) -> Response:

@@ -84,7 +84,7 @@ def _panel(rows: list[dict[str, Any]], span_id: str | None) -> dict[str, Any]:
 
 
 def _known(value: Any) -> bool:
-    return value is not None and value != ""
+    return value not in (None, "", "0", "none")
 
 
 def _whole(text: str | None) -> int:

@@ -1,7 +1,6 @@
 """Settings: what is in force, and whether the parts are well."""
 
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -31,7 +30,7 @@ def page(request: Request) -> Response:
         bytes=state.store.path.stat().st_size + state.store.wal_bytes(),
         slos=len(state.slos),
         targets=len(state.alerts.targets),
-        version=_version(),
+        version=state.version,
     )
 
 
@@ -45,10 +44,3 @@ def _rows(settings: Settings) -> list[dict[str, Any]]:
             value = ", ".join(value)
         rows.append({"name": field.name, "value": value, "help": field.metadata["help"]})
     return rows
-
-
-def _version() -> str:
-    try:
-        return version("spanledger")
-    except PackageNotFoundError:
-        return "from the source tree"

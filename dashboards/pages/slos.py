@@ -57,7 +57,7 @@ def one(request: Request, name: str) -> Response:
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     """The group as text."""
-    return row | {"group": ", ".join(f"{k} {v}" for k, v in row["group"].items())}
+    return row | {"group": " · ".join(value for value in row["group"].values() if value)}
 
 
 def _figure(steps: list[dict[str, Any]]) -> charts.Figure:
