@@ -9,6 +9,7 @@ from collector.dialects.embedded import unquoted
 from collector.dialects.normalised import FACET_COLUMNS, Row
 from collector.dialects.recognition import EXACT, UNKNOWN
 from collector.dialects.tables import BASE, Basis, Dialect, Tables
+from collector.dialects.usage import BASES
 from collector.semconv import ERROR_REASONS, FIELDS, KINDS
 
 OWN = "spanledger"  # the product's own dialect: its `status` beats the span status
@@ -44,10 +45,13 @@ class Raw(NamedTuple):
 
 @dataclass(frozen=True)
 class Described:
-    """A row of FACET_COLUMNS, and the bases of its token counts: input, output, and what to assume of the input."""
+    """A row of FACET_COLUMNS, and the bases of its token counts: input, output, and what to assume of the input.
+
+    Bases are indexes into `usage.BASES`.
+    """
 
     facet: Row
-    bases: tuple[Basis, Basis, Basis]
+    bases: tuple[int, ...]
 
 
 class Descriptions:
@@ -161,9 +165,7 @@ def _mapping(raw: Raw, dialect: Dialect) -> str:
     return "none" if dialect.name == BASE and raw.sure == UNKNOWN else "assumed"
 
 
-def _bases(dialect: Dialect, provider: str | None, model: str | None) -> tuple[Basis, Basis, Basis]:
-    for text in (provider, model):
-        for pattern, basis in dialect.provider_basis:
-            if text and pattern.fullmatch(text):
-                return dialect.input_basis, dialect.output_basis, basis
-    return dialect.input_basis, dialect.output_basis, "inclusive"
+def _bases(dialect: Dialect, provider: str | None, model: str | None) -> tuple[int, ...]:
+    guesses = (b for text in (provider, model) if text for p, b in dialect.provider_basis if p.fullmatch(text))
+    guess: Basis = next(guesses, "inclusive")
+    return tuple(BASES.index(b) for b in (dialect.input_basis, dialect.output_basis, guess))

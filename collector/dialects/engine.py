@@ -50,7 +50,6 @@ __all__ = [
 
 TABLES: Tables = load_tables()
 SELF_CHECK_SCOPE = "spanledger.self_check"  # instrumentation scope of the self-check's own spans
-MAX_PLACEHOLDER = 24  # bytes; longer texts are content
 PUSD = 10**12  # 10^-12 USD in a USD
 
 _LLM_CALL = KINDS.index("llm.call")
@@ -133,7 +132,7 @@ def _facets(
         *(c[first].tolist() for c in (*decided, spans.name.codes)), texts.rows(TEXT_FIELDS, first), strict=True
     )
     told = [descriptions.describe(Raw._make([*raw, names[name]]), row) for *raw, name, row in distinct]
-    bases = np.array([[usage.BASES.index(b) for b in t.bases] for t in told], np.int8).reshape(-1, 3)
+    bases = np.array([t.bases for t in told], np.int8).reshape(-1, 3)
     return Combos(codes, [t.facet for t in told]), bases[codes].T
 
 
@@ -158,7 +157,8 @@ def _numbers(cells: Cells, bases: Small) -> tuple[usage.Numbers, Ints]:
 def _unless_redacted(places: Codes, rows: Rows, dialect: Dialects, tables: Tables) -> Codes:
     """Attribute rows of a content field without those whose text only says that the content was withheld."""
     present = np.flatnonzero(places >= 0)
-    short = present[rows.length[places[present]] <= MAX_PLACEHOLDER].astype(np.int32)
+    sizes = {len(text.encode()) for d in tables.dialects for text in d.redacted}
+    short = present[np.isin(rows.length[places[present]], list(sizes))].astype(np.int32)
     if not len(short):
         return places
     texts = rows.attributes.texts(places[short])

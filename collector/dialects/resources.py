@@ -42,6 +42,7 @@ def scope_of(scope: bytes) -> tuple[str, str | None]:
     return anyvalue.text(message.name), anyvalue.text(message.version) or None
 
 
+@lru_cache(maxsize=4096)
 def source_row(resource: bytes, scope: bytes, tables: Tables) -> Row:
     """One row of SOURCE_COLUMNS[1:]. Identity is read with the base table, as on spans."""
     attributes = attributes_of(resource)
