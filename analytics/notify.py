@@ -113,8 +113,12 @@ def post(target: Target, body: bytes, *, path: str = "", headers: dict[str, str]
         status, text = _exchange(target, parts, parts.path.rstrip("/") + path, sent, body)
     except _RefusedError as e:
         return Delivery(False, False, str(e))
-    except (OSError, http.client.HTTPException, UnicodeError) as e:
+    except http.client.InvalidURL:
+        return Delivery(False, False, "the path of url has characters that HTTP cannot carry")
+    except (OSError, http.client.HTTPException) as e:
         return Delivery(False, True, f"no answer: {e or type(e).__name__}"[:300])
+    except ValueError:
+        return Delivery(False, False, "the host or the token has characters that HTTP cannot carry")
     detail = f"{status} {http.client.responses.get(status, '')}".strip() + (f": {text}" if text else "")
     if 300 <= status < 400:
         detail = f"{status}: redirects are not followed; configure the final address"

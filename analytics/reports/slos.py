@@ -27,13 +27,14 @@ def slos(store: Store, definitions: Sequence[Slo], now_ns: int, tenant: str | No
     with store.cursor() as cursor:
         windows = [(slo.name, w) for slo in definitions for w in (*slo.pair_windows, slo.period_minutes)]
         counts = slo_events.window_counts(cursor, windows, now_ns)
+        counted = {row[0] for row in cursor.execute("SELECT slo FROM slo_definitions").fetchall()}
     rows = []
     for slo in definitions:
         burning = maths.burns(counts.filter(pl.col("slo") == slo.name), slo)
         breaches = set(maths.breaches(burning, slo).select("series", "pair").iter_rows())
         series = burning.partition_by("series", maintain_order=True)
         found = [_row(slo, frame.rows(named=True), breaches) for frame in series]
-        rows += found or [_row(slo, [], set())]
+        rows += found or [_row(slo, [], set(), counted=slo.name in counted)]
     rows = [r for r in rows if tenant is None or r["group"].get("tenant") == tenant]
     return {"items": sorted(rows, key=_worst_first), "next_cursor": None, "as_of": moment(now_ns)}
 
@@ -43,7 +44,9 @@ def _worst_first(row: dict[str, Any]) -> tuple[int, float, str]:
     return _ORDER.index(row["status"]), 2.0 if left is None else left, row["slo"]
 
 
-def _row(slo: Slo, windows: list[dict[str, Any]], breaches: set[tuple[int, int]]) -> dict[str, Any]:
+def _row(
+    slo: Slo, windows: list[dict[str, Any]], breaches: set[tuple[int, int]], *, counted: bool = True
+) -> dict[str, Any]:
     by_window = {w["window_minutes"]: w for w in windows}
     period = by_window.get(slo.period_minutes, {"good": 0, "bad": 0, "left_out": 0, "series": 0, "labels": "{}"})
     left = maths.budget_left(period["good"], period["bad"], slo.objective)
@@ -76,8 +79,8 @@ def _row(slo: Slo, windows: list[dict[str, Any]], breaches: set[tuple[int, int]]
         "left_out": period["left_out"],
         "budget_left": left,
         "burn": burn,
-        "outlook": maths.outlook(left, burn, slo.period_minutes) if windows else "not counted yet",
-        "status": _status(left, any(p["breaching"] for p in pairs), bool(windows)),
+        "outlook": maths.outlook(left, burn, slo.period_minutes) if counted else "not counted yet",
+        "status": _status(left, any(p["breaching"] for p in pairs), counted),
         "windows": [
             {"window": maths.minutes_text(m), **{k: w[k] for k in ("burn", "events", "bad")}}
             for m, w in by_window.items()

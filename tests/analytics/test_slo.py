@@ -2,9 +2,8 @@
 
 import json
 import random
-import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -57,7 +56,7 @@ TOOLS = replace(
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """One migrated store for the module; tests roll back what they write."""
     store = empty_store(tmp_path_factory.mktemp("slo") / "s.duckdb")
     yield store
@@ -65,9 +64,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 @pytest.fixture
-def cursor(shared: Store) -> Iterator[Cursor]:
+def cursor(counted: Store) -> Iterator[Cursor]:
     """A transaction that is undone."""
-    with shared.cursor() as found:
+    with counted.cursor() as found:
         found.begin()
         yield found
         found.rollback()
@@ -192,11 +191,11 @@ def _naive(events: list[Any], agent: str | None, minutes: int) -> tuple[int, int
 
 @settings(max_examples=25, deadline=None)
 @given(first=EVENTS, second=EVENTS)
-def test_counts_equal_naive_recomputation(shared: Store, first: list[Any], second: list[Any]) -> None:
+def test_counts_equal_naive_recomputation(counted: Store, first: list[Any], second: list[Any]) -> None:
     """Whatever arrives in whatever order, windows hold what counting every event would give, and so does burn."""
     slo = replace(SUCCESS, group_by=("agent",))
     windows = [(slo.name, w) for w in (*slo.pair_windows, slo.period_minutes)]
-    with shared.cursor() as cursor:
+    with counted.cursor() as cursor:
         cursor.begin()
         for events in (first, second):
             starts = [(NOW_NS // MINUTE_NS + e[0]) * MINUTE_NS + e[1] * 10**9 for e in events]
@@ -214,11 +213,8 @@ def test_counts_equal_naive_recomputation(shared: Store, first: list[Any], secon
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_prometheus_computes_the_same(seed: int, tmp_path: Path) -> None:
+def test_prometheus_computes_the_same(seed: int, tmp_path: Path, program: Callable[[str], Path]) -> None:
     """promtool's rule engine, fed the same per-minute counts, gives the same burns and the same firing pairs."""
-    promtool = shutil.which("promtool") or ROOT / ".deps/bin/promtool"
-    if not Path(promtool).exists():
-        pytest.skip("run tests/peers/install.sh")
     rng, length = random.Random(seed), 1500
     share = [rng.choice([0, 0.02, 0.4, 0.95]) for _ in range(30)]
     counts = [(rng.randint(0, 4), m) for m in range(length)]
@@ -262,7 +258,9 @@ def test_prometheus_computes_the_same(seed: int, tmp_path: Path) -> None:
         "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": tests}],
     }
     (tmp_path / "rules.test.yml").write_text(yaml.safe_dump(document))
-    answer = subprocess.run([promtool, "test", "rules", tmp_path / "rules.test.yml"], capture_output=True, text=True)
+    answer = subprocess.run(
+        [program("promtool"), "test", "rules", tmp_path / "rules.test.yml"], capture_output=True, text=True
+    )
 
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
