@@ -22,7 +22,16 @@ COMMON = (
     "run", "row", "agent_row", "span_id", "start_ns", "duration_ns", "status", "error_reason", "call_hash", *NAMED,
 )  # fmt: skip
 TOLD_BY_MODEL = ("model", "request_model", "provider", "service_tier", "reported_pusd", *TOKENS)
-TOLD_BY_TOOL = ("tool", "tool_server", "tool_class", "tool_action", "retry_count", "args_bytes", "result_bytes", *HASHES)
+TOLD_BY_TOOL = (
+    "tool",
+    "tool_server",
+    "tool_class",
+    "tool_action",
+    "retry_count",
+    "args_bytes",
+    "result_bytes",
+    *HASHES,
+)
 
 # How providers and gateways decorate a model's name: a path or vendor before it, a date or version after it.
 _BEFORE = r"^.*/|^(?:[a-z]{2,6}\.)?(?:anthropic|amazon|meta|mistral|cohere|openai|google)\."
@@ -219,17 +228,25 @@ def derived_calls(spans: pl.DataFrame, parts: pl.DataFrame, with_tools: pl.Serie
         )
         .rename({"part_call_hash": "call_hash"})
     )
-    last = spans.filter(pl.col("counted") & (pl.col("kind") == "llm.call")).group_by("run").agg(last=pl.col("row").max())
+    models = spans.filter(pl.col("counted") & (pl.col("kind") == "llm.call"))
+    last = models.group_by("run").agg(last=pl.col("row").max())
     unheard = pl.col("run").is_in(failed.implode()) & (pl.col("row") >= pl.col("last")).fill_null(True)
     return (
         calls.join(last, on="run", how="left", maintain_order="left")
         .filter(pl.col("answered") | ~unheard)
         .with_columns(
-            kind=pl.lit("tool.call"), derived=True, aggregate=False, status=pl.lit("ok"), duration_ns=pl.lit(0, pl.Int64),
-            error_reason=pl.lit(None, pl.String), args_emitted=False, result_emitted=False, before=~pl.col("asked"),
+            kind=pl.lit("tool.call"),
+            derived=True,
+            aggregate=False,
+            status=pl.lit("ok"),
+            error_reason=pl.lit(None, pl.String),
+            duration_ns=pl.lit(0, pl.Int64),
+            args_emitted=False,
+            result_emitted=False,
+            before=~pl.col("asked"),
         )
         .drop("last", "answered", "asked")
-    )  # fmt: skip
+    )
 
 
 def _steps(calls: pl.DataFrame) -> pl.DataFrame:
@@ -240,15 +257,23 @@ def _steps(calls: pl.DataFrame) -> pl.DataFrame:
     tools = calls.filter(~is_model).with_columns(
         asked_ns=pl.col("start_ns") - pl.col("before").fill_null(False).cast(pl.Int64)
     )
-    asof = {"left_on": "asked_ns", "right_on": "start_ns", "check_sortedness": False}
-    tools = tools.sort("asked_ns")
-    near = tools.join_asof(turns.select("run", "agent_row", "start_ns", "step", "asker"), by=["run", "agent_row"], **asof)
-    any_ = tools.join_asof(turns.select("run", "start_ns", "step", "asker"), by="run", **asof)
-    near = near.with_columns(
-        step=pl.coalesce(near["step"], any_["step"], pl.lit(0, pl.Int32)), asker=pl.coalesce(near["asker"], any_["asker"])
+    tools = _turn_before(tools.sort("asked_ns"), turns, ["run", "agent_row"])
+    tools = tools.with_columns(
+        any_turn=_turn_before(tools.drop("step", "asker"), turns, ["run"]).select("step", "asker").to_struct()
     )
+    of_any = pl.col("any_turn").struct
+    near = tools.with_columns(
+        step=pl.coalesce("step", of_any.field("step"), pl.lit(0, pl.Int32)),
+        asker=pl.coalesce("asker", of_any.field("asker")),
+    ).drop("any_turn")
     models = calls.filter(is_model).join(turns.select("row", "step", "asker"), on="row", maintain_order="left")
     return pl.concat([models, near.drop("asked_ns")], how="diagonal").drop("before")
+
+
+def _turn_before(tools: pl.DataFrame, turns: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Adds step and asker of the latest turn of the same `by` that started before each tool call."""
+    turns = turns.select(*by, "step", "asker", asked_ns="start_ns")
+    return tools.join_asof(turns, on="asked_ns", by=by, check_sortedness=False)
 
 
 def _retries(calls: pl.DataFrame) -> pl.DataFrame:

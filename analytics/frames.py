@@ -33,7 +33,8 @@ def query(name: str) -> str:
 
 def rows(cursor: Cursor, name: str, **params: int) -> pl.DataFrame:
     """The answer of `queries/NAME.sql`."""
-    return cursor.sql(query(name), params=params or None).pl()
+    answer: pl.DataFrame = cursor.sql(query(name), params=params or None).pl()
+    return answer
 
 
 def read_traces(cursor: Cursor, traces: pl.DataFrame, first: int, upto: int) -> Frames:

@@ -21,6 +21,7 @@ PASS_SPANS = 60_000  # new spans that a pass takes on, in whole batches
 BUSY_SHARE = 0.1  # of the time, for passes while ingest is under pressure
 LONGEST_PAUSE_S = 10.0
 TRACE = ["trace_hi", "trace_lo"]
+_WANTED = "(trace_hi, trace_lo) IN (SELECT (trace_hi, trace_lo) FROM wanted)"
 GROUP = (
     "kind", "dialect", "tenant", "agent", "agent_version", "service", "service_version", "environment", "provider",
     "model", "service_tier", "tool_server", "tool",
@@ -59,8 +60,7 @@ def analyse(
 ) -> Analysis:
     """Runs, calls and findings of whole traces. Pure: the same traces, bookings, book and time give the same rows."""
     spans, heads = structure.number_runs(structure.inherit(structure.arrange(read.spans)))
-    first_batches = spans.group_by(TRACE).agg(first_batch=pl.col("batch").min())
-    runless = first_batches.join(heads, on=TRACE, how="anti")
+    runless = spans.select(*TRACE, first_batch="trace_batch").unique().join(heads, on=TRACE, how="anti")
     heads = runs.judge(spans, heads, now_ns)
     spans = spans.filter(pl.col("run").is_not_null())
     key = ["run", *TRACE, "run_span", "run_id"]
@@ -170,12 +170,10 @@ class Runner:
             with self.store.transaction() as cursor:
                 cursor.register("wanted", traces)
                 if extent["first_ns"] is not None:
-                    _delete(cursor, "calls", "start_ns", extent)
-                    _delete(cursor, "findings", "started_ns", extent)
-                    cursor.execute("DELETE FROM runs WHERE (trace_hi, trace_lo) IN (SELECT (trace_hi, trace_lo) FROM wanted)")
-                cursor.execute(
-                    "DELETE FROM runless_traces WHERE (trace_hi, trace_lo) IN (SELECT (trace_hi, trace_lo) FROM wanted)"
-                )
+                    during = f"BETWEEN {extent['first_ns']} AND {extent['ended_ns']}"
+                    for table, column in (("calls", "start_ns"), ("findings", "started_ns"), ("runs", "started_ns")):
+                        cursor.execute(f"DELETE FROM {table} WHERE {column} {during} AND {_WANTED}")
+                cursor.execute(f"DELETE FROM runless_traces WHERE {_WANTED}")
                 if (fresh := self._groups.take_fresh()) is not None:
                     cursor.register("incoming", fresh)
                     cursor.execute("INSERT INTO call_groups BY NAME SELECT * FROM incoming")
@@ -193,15 +191,6 @@ class Runner:
 
 def _bounds(extent: dict[str, Any]) -> dict[str, int]:
     return {name: 0 if value is None else int(value) for name, value in extent.items()}
-
-
-def _delete(cursor: Cursor, table: str, time_column: str, extent: dict[str, Any]) -> None:
-    """Delete a table's rows of the wanted traces; the extent of their runs keeps the scan short."""
-    cursor.execute(
-        f"DELETE FROM {table} WHERE {time_column} BETWEEN ? AND ? "
-        "AND (trace_hi, trace_lo) IN (SELECT (trace_hi, trace_lo) FROM wanted)",
-        [extent["first_ns"], extent["ended_ns"]],
-    )
 
 
 def _set_watermark(cursor: Cursor, batch: int, now_ns: int) -> None:

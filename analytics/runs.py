@@ -101,7 +101,9 @@ def _of_calls(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _quarantined(spans: pl.DataFrame) -> pl.DataFrame:
-    """How many spans of a run's parts are left out of every total, and the batch that brought the first of all."""
-    return spans.filter(pl.col("run").is_not_null()).group_by("run").agg(
-        quarantined=(~pl.col("counted")).sum(), first_batch=pl.col("batch").min()
+    """How many spans of a run's parts are left out of every total, and the batch that first brought its traces."""
+    return (
+        spans.filter(pl.col("run").is_not_null())
+        .group_by("run")
+        .agg(quarantined=(~pl.col("counted")).sum(), first_batch=pl.col("trace_batch").min())
     )

@@ -64,6 +64,7 @@ def arrange(spans: pl.DataFrame) -> pl.DataFrame:
     """The spans in order, with row, part, parent and the run that each belongs to.
 
     Adds `row`, `part`, `parent`, `counted` (no quarantine), `placed` (its place and time can be believed),
+    `trace_batch` (first batch of its trace),
     `agent_row` (nearest enclosing agent.run or itself), `leader` (a row that stands for the run), `root` (the run's
     root or -1: it has not come), `inside` (below the root), `closed` (the trace's own root has ended).
     """
@@ -74,6 +75,7 @@ def arrange(spans: pl.DataFrame) -> pl.DataFrame:
         part=changes.cum_sum().cast(pl.Int64) - changes.first().cast(pl.Int64),
         counted=pl.col("flags") & int(QUARANTINE) == 0,
         placed=pl.col("flags") & NOT_PLACED == 0,
+        trace_batch=pl.col("batch").min().over("trace_hi", "trace_lo"),
     )
     owners = spans.select("part", "span_id", parent="row").unique(["part", "span_id"], keep="first")
     spans = spans.join(
@@ -140,7 +142,7 @@ def _tops(spans: pl.DataFrame, parent: Rows, candidate: Mask) -> _Tops:
     row, part, end = np.arange(len(parent)), spans["part"].to_numpy(), topmost(parent)
     parts = int(part[-1]) + 1 if len(part) else 0
     is_end = (parent < 0) & spans["placed"].to_numpy()
-    missing = spans["parent_id"].is_not_null().to_numpy() & (spans["parent_id"] != spans["span_id"]).fill_null(True).to_numpy()
+    missing = spans.select((pl.col("parent_id") != pl.col("span_id")).fill_null(False)).to_series().to_numpy()
     remote = (spans["flags"].to_numpy() & int(Flag.REMOTE_PARENT)) != 0
 
     def parts_with(mask: Mask) -> Mask:
@@ -290,4 +292,3 @@ def hexed(ids: pl.Series) -> pl.Series:
     """UInt64 ids as 16 hex digits."""
     digits = ids.to_numpy().astype(">u8").tobytes().hex().encode()
     return pl.Series(ids.name, np.frombuffer(digits, "S16").astype("U16"), dtype=pl.String)
-

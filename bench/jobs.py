@@ -21,7 +21,9 @@ from analytics.pricing.book import PriceBook
 from collector.store import Cursor, Store
 
 MODELS = ("gpt-4o", "claude-sonnet-4-5", "gpt-4o-mini", "gemini-2.0-flash", "claude-haiku-4-5", "llama-3.3-70b")
-TOOLS = tuple(f"{n}.{v}" for n in ("search", "sql", "files", "http", "mail", "code") for v in ("query", "list", "fetch"))
+TOOLS = tuple(
+    f"{n}.{v}" for n in ("search", "sql", "files", "http", "mail", "code") for v in ("query", "list", "fetch")
+)
 AGENTS = ("planner", "researcher", "coder", "reviewer", "support", "analyst", "ops", "writer")
 TENANTS, SERVICES, AT_ONCE, BATCH = 50, 4, 64, 8_192
 SECOND = 10**9
@@ -29,7 +31,8 @@ SECOND = 10**9
 
 def facets() -> tuple[pa.Table, dict[str, range]]:
     """The facets that all spans use, and where those of each kind lie."""
-    rows, places = [], {}
+    rows: list[dict[str, object]] = []
+    places = {}
     for kind, column, names in (
         ("agent.run", "agent", AGENTS), ("llm.call", "model", MODELS), ("tool.call", "tool", TOOLS),
         ("agent.plan", "planner_model", MODELS[:1]), ("agent.tool_select", "tool", TOOLS[:1]),
@@ -39,7 +42,9 @@ def facets() -> tuple[pa.Table, dict[str, range]]:
         for name in names:
             row = {"facet": len(rows), "kind": kind, "dialect": "spanledger", "mapping": "exact", "name": kind}
             rows.append(row | {"span_kind": "internal", "status": "ok", column: name})
-    return pa.Table.from_pylist(rows, schema=pa.schema([(n, pa.int32() if n == "facet" else pa.string()) for n in FACETS])), places
+    return pa.Table.from_pylist(
+        rows, schema=pa.schema([(n, pa.int32() if n == "facet" else pa.string()) for n in FACETS])
+    ), places
 
 
 FACETS = (
@@ -48,7 +53,9 @@ FACETS = (
 )  # fmt: skip
 
 
-def spans(rng: np.random.Generator, runs: int, first_run: int, start_ns: int, batch: int, places: dict[str, range]) -> pa.Table:
+def spans(
+    rng: np.random.Generator, runs: int, first_run: int, start_ns: int, batch: int, places: dict[str, range]
+) -> pa.Table:
     """The spans of `runs` runs in order of arrival; batches count on from `batch`."""
     steps = np.clip(rng.lognormal(2.0, 0.6, runs).astype(int), 3, 40)
     loops = rng.random(runs) < 0.02
@@ -124,7 +131,10 @@ class Load:
             ids = list(range(TENANTS + 1))
             names = [None, *(f"tenant-{i:02d}" for i in range(TENANTS))]
             insert(c, "identities", pa.table({"identity": pa.array(ids, pa.int32()), "tenant": names}))
-            sources = {"source": pa.array(range(SERVICES), pa.int32()), "service": [f"svc-{i}" for i in range(SERVICES)]}
+            sources = {
+                "source": pa.array(range(SERVICES), pa.int32()),
+                "service": [f"svc-{i}" for i in range(SERVICES)],
+            }
             insert(c, "sources", pa.table(sources | {"scope": ["bench"] * SERVICES}))
 
     def add(self, count: int) -> int:
@@ -164,13 +174,15 @@ def main() -> None:
         for size in options.sizes:
             added = load.add(size - load.spans)
             wall, cpu, passes = catch_up(runner)
-            print(f"backlog of {added:,} spans: {added / wall:,.0f} spans/s, {cpu / added * 1e6:.1f} CPU s/M, {passes} passes")
+            speed = f"{added / wall:,.0f} spans/s, {cpu / added * 1e6:.1f} CPU s/M, {passes} passes"
+            print(f"backlog of {added:,} spans: {speed}", flush=True)
             load.store.checkpoint()
             seconds = []
             for _ in range(7):
                 new = load.add(10_000)
                 seconds.append(catch_up(runner)[0])
-            print(f"pass after {new:,} new spans at {load.spans:,} stored: median {sorted(seconds)[3]:.3f} s, worst {max(seconds):.3f} s")
+            took = f"median {sorted(seconds)[3]:.3f} s, worst {max(seconds):.3f} s"
+            print(f"pass after {new:,} new spans at {load.spans:,} stored: {took}", flush=True)
         load.store.close()
         print(f"disk: {(folder / 'bench.duckdb').stat().st_size / load.spans:.1f} B a span, runs and calls included")
     finally:

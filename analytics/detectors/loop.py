@@ -90,7 +90,11 @@ def _stretches(tries: pl.DataFrame, period: int, taken: Mask) -> pl.DataFrame:
     args = same("args_hash") & ~(differs("result_hash") & origin)
     shape = same("args_shape") & result
     repeated = tries.select(
-        "place", *LIMITED, same=tool & same("args_emitted") & (args | shape), full=result, varied=~(same("tool", 1) & same("args_hash", 1))
+        "place",
+        *LIMITED,
+        same=tool & same("args_emitted") & (args | shape),
+        full=result,
+        varied=~(same("tool", 1) & same("args_hash", 1)),
     )
     start = pl.col("same") & ~pl.col("same").shift(fill_value=False)
     free = np.concatenate([[0], np.cumsum(taken)])
@@ -139,7 +143,7 @@ def _describe(found: pl.DataFrame, calls: pl.DataFrame, tries: pl.DataFrame) -> 
     rounds = (pl.col("last") - pl.col("first") + 1) // pl.col("period")
     certain = pl.col("full")
     costly = (pl.col("wasted_pusd") >= pl.col("costly_pusd")) | pl.col("harmful")
-    severity = pl.when(certain & costly).then(pl.lit("high")).when(certain).then(pl.lit("medium")).otherwise(pl.lit("low"))
+    severity = pl.when(~certain).then(pl.lit("low")).when(costly).then(pl.lit("high")).otherwise(pl.lit("medium"))
     actions = {"high": "stop the run", "medium": "quarantine the tool for the run", "low": "ask approval"}
     return found.with_columns(
         occurrences=rounds.cast(pl.Int32),

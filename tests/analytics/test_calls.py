@@ -7,7 +7,7 @@ from analytics.structure import arrange, inherit, number_runs
 from collector.semconv import Flag
 from tests.analytics.spans import SECOND, Span, agent, frame, llm, part, parts, span, tool
 
-MODEL = {"model": None, "provider": None, "input_tokens": None, "output_tokens": None}
+MODEL: Span = {"model": None, "provider": None, "input_tokens": None, "output_tokens": None}
 
 
 def calls_of(*spans: Span, named: tuple[Span, ...] = (), failed: bool = False) -> list[Span]:
@@ -59,7 +59,12 @@ def test_aggregate_usage_counts_where_nothing_else_does() -> None:
         (4, None, False),
     ]
     (alone,) = calls_of(root | {"model": "gpt-4o"})
-    assert (alone["kind"], alone["model"], alone["input_tokens"], alone["aggregate"]) == ("llm.call", "gpt-4o", 2000, True)
+    assert (alone["kind"], alone["model"], alone["input_tokens"], alone["aggregate"]) == (
+        "llm.call",
+        "gpt-4o",
+        2000,
+        True,
+    )
 
 
 def test_nested_aggregates_count_once() -> None:

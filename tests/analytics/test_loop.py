@@ -37,7 +37,11 @@ def findings(*spans: Span, **limits: Any) -> list[dict[str, Any]]:
     read = Frames(frame(*spans).select("trace_hi", "trace_lo").unique(), frame(*spans), parts())
     analysis = analyse(read, NO_BOOKINGS, BOOK, 10**9, [Detector("loop", partial(find, **limits))])
     found = analysis.findings.sort("started_ns").to_dicts()
-    assert sum(f["wasted_pusd"] for f in found) == analysis.runs["wasted_pusd"].sum() == analysis.calls["wasted_pusd"].sum()
+    assert (
+        sum(f["wasted_pusd"] for f in found)
+        == analysis.runs["wasted_pusd"].sum()
+        == analysis.calls["wasted_pusd"].sum()
+    )
     assert len(found) == analysis.runs["findings"].sum()
     return found
 
@@ -48,7 +52,12 @@ def test_the_same_call_again_and_again_is_a_loop() -> None:
     (again,) = findings(*turns(*[{}] * 8))
     assert found["finding_id"] == again["finding_id"] and len(found["finding_id"]) == 24
     assert found["span_ids"] == [500 + i for i in range(8)]
-    assert (found["occurrences"], found["severity"], found["evidence"], found["subject"]) == (8, "medium", "full", "search")
+    assert (found["occurrences"], found["severity"], found["evidence"], found["subject"]) == (
+        8,
+        "medium",
+        "full",
+        "search",
+    )
     turn = analyse_cost()
     assert found["wasted_pusd"] == 7 * turn
     assert found["sentence"] == (
@@ -78,7 +87,18 @@ def analyse_cost() -> int:
         [{"status": "error" if i % 3 else "ok"} for i in range(9)],
         [{"flags": int(Flag.ARGS_FROM_EMITTER) * (i % 2)} for i in range(9)],
     ],
-    ids=["few", "other args", "unknown args", "new results", "polling", "paging", "alike", "tools", "outcome", "origin"],
+    ids=[
+        "few",
+        "other args",
+        "unknown args",
+        "new results",
+        "polling",
+        "paging",
+        "alike",
+        "tools",
+        "outcome",
+        "origin",
+    ],
 )
 def test_what_is_not_a_loop(tools: list[dict[str, Any]]) -> None:
     """Too few, other or unknown arguments, changing results, pages that advance, hashes of two origins."""
@@ -99,7 +119,7 @@ def test_unknown_results_are_a_suspicion() -> None:
 
 def test_a_round_of_several_tools_is_a_loop() -> None:
     """Four rounds of two calls are found once, three are not; a page that goes back and forth is a round."""
-    ab = [{"tool": "a"}, {"tool": "b", "args_hash": 8}]
+    ab: list[Span] = [{"tool": "a"}, {"tool": "b", "args_hash": 8}]
     (found,) = findings(*turns(*ab * 4))
     assert (found["occurrences"], found["subject"], len(found["span_ids"])) == (4, "a, b", 8)
     assert found["sentence"].startswith("The round a, b was gone through 4 times")

@@ -46,13 +46,13 @@ def test_nearest_and_topmost_equal_walking_up(forest: tuple[np.ndarray, np.ndarr
     """Pointer jumping finds what a walk up the parents finds."""
     parent, wanted = forest
     for row in range(len(parent)):
-        up, last = parent[row], row
+        up, last = int(parent[row]), row
         found = -1
         while up >= 0:
             last = up
             if found < 0 and wanted[up]:
                 found = up
-            up = parent[up]
+            up = int(parent[up])
         assert nearest(parent, wanted)[row] == found
         assert topmost(parent)[row] == last
 
@@ -65,7 +65,7 @@ def test_any_parents_become_a_forest(parents: list[int]) -> None:
     for row in range(20):
         walked, up = 0, row
         while up >= 0:
-            up, walked = after[up], walked + 1
+            up, walked = int(after[up]), walked + 1
             assert walked <= 20
     for row in np.flatnonzero(before != after):
         circle, up = [row], before[row]
@@ -76,7 +76,7 @@ def test_any_parents_become_a_forest(parents: list[int]) -> None:
 
 
 def test_a_run_is_the_topmost_agent_run_with_all_below() -> None:
-    """A trace with one top agent.run is one run, sub-agents and the spans around it included; its id is the trace id."""
+    """A trace with one top agent.run is one run, with sub-agents and the spans around it."""
     ids, runs = runs_of(span(1), agent(2, 1), agent(3, 2), llm(4, 3), tool(5, 1))
     assert set(ids.values()) == {TRACE}
     assert runs["run_span"].to_list() == [0]
@@ -90,7 +90,9 @@ def test_a_trace_without_agent_runs_is_one_run() -> None:
 
 def test_several_tops_are_several_runs() -> None:
     """Their ids are traceid-spanid; what is below no top follows the clock, before the first it is the first's."""
-    ids, _ = runs_of(span(1, start=0), agent(2, 1, 10), agent(3, 1, 100), llm(4, 3, 101), tool(5, 1, 50), tool(6, 99, 120))
+    ids, _ = runs_of(
+        span(1, start=0), agent(2, 1, 10), agent(3, 1, 100), llm(4, 3, 101), tool(5, 1, 50), tool(6, 99, 120)
+    )
     first, second = f"{TRACE}-{2:016x}", f"{TRACE}-{3:016x}"
     assert ids == {1: first, 2: first, 3: second, 4: second, 5: first, 6: second}
 
@@ -172,13 +174,17 @@ def test_tenants_with_one_trace_id_do_not_meet() -> None:
 def test_a_run_id_of_the_emitter_joins_traces() -> None:
     """Traces with one run id are one run, named by the earliest; a session never joins."""
     first, second = agent(1, own_run_ref="turn-1"), llm(2, start=5, trace_lo=2, own_run_ref="turn-1")
-    ids, runs = runs_of(second, first, llm(3, start=9, trace_lo=3, own_session="s"), llm(4, start=9, trace_lo=4, own_session="s"))
+    ids, runs = runs_of(
+        second, first, llm(3, start=9, trace_lo=3, own_session="s"), llm(4, start=9, trace_lo=4, own_session="s")
+    )
     assert ids[1] == ids[2] == TRACE and len({ids[3], ids[4]}) == 2
     assert runs.filter(pl.col("run_id") == TRACE)["trace_ids"].item().to_list() == [TRACE, f"{1:016x}{2:016x}"]
 
 
 def test_quarantined_spans_begin_no_run() -> None:
     """A span of a foreign tenant or an absurd time is in no run's way, and alone it is no run."""
-    _, runs = runs_of(agent(1), agent(2, flags=int(Flag.FOREIGN_TENANT)), agent(3, flags=int(Flag.TIME_ABSURD), start=-9))
+    _, runs = runs_of(
+        agent(1), agent(2, flags=int(Flag.FOREIGN_TENANT)), agent(3, flags=int(Flag.TIME_ABSURD), start=-9)
+    )
     assert runs["run_id"].to_list() == [TRACE]
     assert len(runs_of(llm(1, flags=int(Flag.FOREIGN_TENANT)))[1]) == 0
