@@ -33,7 +33,7 @@ class IdFilter:
         self._grow(capacity)
 
     def _grow(self, capacity: int) -> None:
-        blocks = 1 << max(4, (capacity * BITS_PER_ID // (64 * WORDS_PER_BLOCK) - 1).bit_length())
+        blocks = max(16, capacity * BITS_PER_ID // (64 * WORDS_PER_BLOCK))
         self._segments.append(np.zeros(blocks * WORDS_PER_BLOCK, np.uint64))
         self._capacity = self._room = blocks * WORDS_PER_BLOCK * 64 // BITS_PER_ID
 
@@ -68,7 +68,7 @@ def _places(ids: Ids, words: int) -> list[tuple[npt.NDArray[np.int64], Ids]]:
         mixed ^= mixed >> np.uint64(32)
         mixed *= np.uint64(0xD6E8FEB86659FD93)
         second = mixed * np.uint64(0xA0761D6478BD642F)
-    block = (mixed >> np.uint64(20)) & np.uint64(words // WORDS_PER_BLOCK - 1)
+    block = ((mixed >> np.uint64(32)) * np.uint64(words // WORDS_PER_BLOCK)) >> np.uint64(32)  # uniform, no modulo
     base = (block * np.uint64(WORDS_PER_BLOCK)).astype(np.int64)
     first_word = (second & np.uint64(7)).astype(np.int64)
     places = []

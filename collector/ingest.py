@@ -59,7 +59,7 @@ class Ingest:
                 "SELECT greatest((SELECT max(batch) FROM span_log), (SELECT max(batch) FROM ingest_events), 0)"
             ).fetchall()[0][0]
             stored = c.execute("SELECT count(*) FROM span_log").fetchall()[0][0]
-            self._known = IdFilter(max(stored + stored // 4, 1 << 19))
+            self._known = IdFilter(max(stored + stored // 8, 1 << 19))
             for chunk in c.sql("SELECT span_id FROM span_log").to_arrow_reader(1 << 20):
                 self._known.add(chunk["span_id"].to_numpy())
             self._dropped_keys.update(dict(c.execute("SELECT key, values_dropped FROM dropped_keys").fetchall()))
