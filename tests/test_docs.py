@@ -24,7 +24,9 @@ def test_every_setting_is_documented() -> None:
     rows = []
     for name, field in FIELDS.items():
         variable = PREFIX + name.upper() + ("_FILE" if field.metadata["secret"] else "")
-        rows.append(f"| `{name}` | `{variable}` | {_shown(field.default)} | {field.metadata['help']} |".replace("  ", " "))
+        rows.append(
+            f"| `{name}` | `{variable}` | {_shown(field.default)} | {field.metadata['help']} |".replace("  ", " ")
+        )
 
     assert [row for row in rows if row not in page] == []
     assert len(re.findall(r"^\| `", page, re.MULTILINE)) == len(rows)
