@@ -10,10 +10,11 @@ from typing import Any
 
 import polars as pl
 
-from analytics import cost, frames, runs, structure, upkeep
+from analytics import cost, frames, runs, slo_events, structure, upkeep
 from analytics.calls import find_calls
 from analytics.detectors import DETECTORS, Detector
 from analytics.pricing.book import PriceBook
+from analytics.slo import MINUTE_NS
 from collector.dimensions import Dictionary
 from collector.store import Cursor, Store
 
@@ -166,13 +167,16 @@ class Runner:
         groups = new.calls.select(GROUP).unique(maintain_order=True)
         ids = pl.Series("call_group", self._groups.ids(groups.iter_rows()), dtype=pl.Int32)
         calls = new.calls.join(groups.with_columns(ids), on=list(GROUP), nulls_equal=True, maintain_order="left")
+        starts = [new.runs["started_ns"], calls["start_ns"]]  # of what comes and of what goes
         try:
             with self.store.transaction() as cursor:
                 cursor.register("wanted", traces)
                 if extent["first_ns"] is not None:
                     during = f"BETWEEN {extent['first_ns']} AND {extent['ended_ns']}"
                     for table, column in (("calls", "start_ns"), ("findings", "started_ns"), ("runs", "started_ns")):
-                        cursor.execute(f"DELETE FROM {table} WHERE {column} {during} AND {_WANTED}")
+                        old = f"{table} WHERE {column} {during} AND {_WANTED}"
+                        gone = cursor.execute(f"DELETE FROM {old} RETURNING {column}")
+                        starts.append(pl.Series(gone.fetchnumpy()[column]))
                 cursor.execute(f"DELETE FROM runless_traces WHERE {_WANTED}")
                 if (fresh := self._groups.take_fresh()) is not None:
                     cursor.register("incoming", fresh)
@@ -182,6 +186,7 @@ class Runner:
                 ):  # fmt: skip
                     cursor.register("incoming", rows.select(self._columns[table]))
                     cursor.execute(f"INSERT INTO {table} SELECT * FROM incoming")
+                slo_events.touch(cursor, (pl.concat(starts) // MINUTE_NS).unique().to_list())
                 _set_watermark(cursor, upto, now_ns)
         except BaseException:
             with self.store.cursor() as cursor:
