@@ -4,10 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.dialects.descriptions import TEXT_FIELDS
-from collector.dialects.embedded import Rows
+from collector.dialects.embedded import Rows, Small
 from collector.dialects.lookup import Lookup
 from collector.dialects.normalised import IDENTITY_COLUMNS, Combos, Row
-from collector.dialects.recognition import Small, combine
+from collector.dialects.recognition import combine
 from collector.dialects.tables import FIELD_TYPES, MAPPED_FIELDS
 from collector.dialects.usage import Numbers
 from collector.otlp.columns import Bools, Codes, Ints

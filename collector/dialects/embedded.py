@@ -1,7 +1,7 @@
 """Values that emitters hide inside the JSON of one attribute, as attributes of their own."""
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,10 @@ from collector.dialects.lookup import Lookup
 from collector.dialects.tables import Source
 from collector.otlp.columns import NONE, STRING, Attributes, Bools, Codes, Ints, Texts
 
+Dialects = npt.NDArray[np.int16]  # a dialect's code per span
+Small = npt.NDArray[np.int8]
+
+MAX_WORDS = 5
 MAX_JSON = 262_144  # characters of a JSON value that is parsed at most,
 MAX_LITERAL = 16_384  # ... of a Python literal,
 MAX_REMEMBERED = 1_024  # ... and of one whose result is remembered
@@ -23,96 +27,105 @@ class Rows:
     """Attribute rows of a batch and, numbered after them, the rows found inside JSON values.
 
     owner: the span of each row. id: what `Lookup` knows of its key. filled: whether it holds a value; empty texts
-    do not. length: bytes of a text, -1 for other values. at, slot: what the tables make of the filled rows, one
-    entry for each slot (see Lookup) that a row can fill.
+    do not. length: bytes of an attribute's text, -1 for other values. at, slot: what the tables make of the filled
+    rows, one entry for each slot (see Lookup) that a row can fill.
     """
 
-    def __init__(self, attributes: Attributes, lookup: Lookup, dialect: npt.NDArray[np.int16]) -> None:
+    def __init__(self, attributes: Attributes, lookup: Lookup, dialect: Dialects) -> None:
+        self.attributes, self._lookup, self._dialect = attributes, lookup, dialect
+        self._parts = [attributes]
         ids = lookup.ids(attributes.keys)
-        self.attributes = attributes
         self.owner, self.id = attributes.owner, ids[attributes.key] if len(ids) else np.zeros(0, np.int32)
         self.length = attributes.lengths()
         self.filled: Bools = (attributes.type != NONE) & (self.length != 0)
-        self._found = _found(attributes, lookup, dialect)
-        if self._found:
-            found_ids = lookup.ids(self._found.keys)
-            self.owner = np.concatenate([self.owner, self._found.owner])
-            self.id = np.concatenate([self.id, found_ids[self._found.key]])
-            self.filled = np.concatenate([self.filled, np.ones(len(self._found), np.bool_)])
-        cell = self.id.astype(np.int64) * len(lookup.tables.dialects) + dialect[self.owner]
-        at = np.flatnonzero(self.filled).astype(np.int32)
-        filling: list[tuple[Codes, npt.NDArray[np.int16]]] = []
-        for target in lookup.targets:  # a key that fills a slot here has filled all earlier ones
-            slot = target.ravel()[cell[at]]
-            at, slot = at[slot >= 0], slot[slot >= 0]
-            filling.append((at, slot))
-        self.at: Codes = np.concatenate([a for a, _ in filling])
-        self.slot: npt.NDArray[np.int16] = np.concatenate([s for _, s in filling])
+        self.at, self.slot = self._slots(0)
 
     def __len__(self) -> int:
         return len(self.owner)
 
+    def look_inside(self, kind: Small | None = None) -> None:
+        """Add what the tables want from inside JSON values: what tells a kind, or, kinds being known, the fields."""
+        found = _found(self.attributes, self._lookup, self._dialect, kind)
+        if found is None:
+            return
+        ids = self._lookup.ids(found.keys)
+        start = len(self)
+        self._parts.append(found)
+        self.owner = np.concatenate([self.owner, found.owner])
+        self.id = np.concatenate([self.id, ids[found.key]])
+        self.filled = np.concatenate([self.filled, np.ones(len(found), np.bool_)])
+        at, slot = self._slots(start)
+        self.at, self.slot = np.concatenate([self.at, at]), np.concatenate([self.slot, slot])
+
     def texts(self, at: Codes) -> Texts:
-        """As Attributes.texts, over both."""
-        own, found = self._split(at)
-        first = self.attributes.texts(own)
-        if self._found is None or found is None:
-            return first
-        second = self._found.texts(found)
-        codes = np.where(second.codes >= 0, second.codes + np.int32(len(first.values)), first.codes)
-        return Texts(codes.astype(np.int32), first.values + second.values)
+        """As Attributes.texts, over all rows."""
+        if len(self._parts) == 1:
+            return self.attributes.texts(at)
+        codes = np.full(len(at), -1, np.int32)
+        values: list[str] = []
+        for part, here in self._split(at):
+            read = part.texts(here)
+            codes = np.where(read.codes >= 0, read.codes + np.int32(len(values)), codes)
+            values += read.values
+        return Texts(codes, values)
 
     def floats(self, at: Codes) -> tuple[npt.NDArray[np.float64], Bools]:
-        """As Attributes.floats, over both."""
-        own, found = self._split(at)
-        values, known = self.attributes.floats(own)
-        if self._found is None or found is None:
-            return values, known
-        more, also = self._found.floats(found)
-        return values + more, known | also
+        """As Attributes.floats, over all rows."""
+        read = [part.floats(here) for part, here in self._split(at)]
+        return np.sum([r[0] for r in read], axis=0), np.any([r[1] for r in read], axis=0)
 
     def ints(self, at: Codes) -> tuple[Ints, Bools]:
-        """As Attributes.ints, over both."""
-        own, found = self._split(at)
-        values, known = self.attributes.ints(own)
-        if self._found is None or found is None:
-            return values, known
-        more, also = self._found.ints(found)
-        return values + more, known | also
+        """As Attributes.ints, over all rows."""
+        if len(self._parts) == 1:
+            return self.attributes.ints(at)
+        read = [part.ints(here) for part, here in self._split(at)]
+        return np.sum([r[0] for r in read], axis=0), np.any([r[1] for r in read], axis=0)
 
-    def _split(self, at: Codes) -> tuple[Codes, Codes | None]:
-        n = len(self.attributes)
-        if self._found is None or not (at >= n).any():
-            return at, None
-        return np.where(at < n, at, -1).astype(np.int32), np.where(at >= n, at - n, -1).astype(np.int32)
+    def _split(self, at: Codes) -> Iterator[tuple[Attributes, Codes]]:
+        """The parts, each with its own row numbers; -1 for rows of the others. Parts without a row are left out."""
+        start = 0
+        for part in self._parts:
+            inside = (at >= start) & (at < start + len(part))
+            if part is self.attributes or inside.any():
+                yield part, np.where(inside, at - start, -1).astype(np.int32)
+            start += len(part)
+
+    def _slots(self, start: int) -> tuple[Codes, npt.NDArray[np.int16]]:
+        """Rows from `start` on and the slots that they can fill."""
+        cell = self.id[start:].astype(np.int64) * len(self._lookup.tables.dialects) + self._dialect[self.owner[start:]]
+        at = np.flatnonzero(self.filled[start:])
+        filling: list[tuple[Codes, npt.NDArray[np.int16]]] = []
+        for target in self._lookup.targets:  # a key that fills a slot here has filled all earlier ones
+            slot = target.ravel()[cell[at]]
+            at, slot = at[slot >= 0], slot[slot >= 0]
+            filling.append(((at + start).astype(np.int32), slot))
+        return np.concatenate([a for a, _ in filling]), np.concatenate([s for _, s in filling])
 
 
-def _found(attributes: Attributes, lookup: Lookup, dialect: npt.NDArray[np.int16]) -> Attributes | None:
+def _found(attributes: Attributes, lookup: Lookup, dialect: Dialects, kind: Small | None) -> Attributes | None:
     """What the tables want from inside JSON values, as text attributes keyed `key#path`."""
     owners: list[Codes] = []
     keys: list[str] = []
     values: list[list[str]] = []
     for code, key in enumerate(attributes.keys):
-        sources = lookup.paths(key)
+        sources = lookup.paths(key, rules=kind is None)
         if not sources:
             continue
-        numbers = lookup.ids(s.text for s in sources)
-        wanted: Bools = np.asarray((lookup.targets[:, numbers] >= 0).any(axis=0))
         everywhere = np.flatnonzero(attributes.key == code).astype(np.int32)
-        spoken = wanted[:, dialect[attributes.owner[everywhere]]].any(axis=0)
-        rows, texts = _documents(attributes, everywhere[spoken], sources)
+        wanted = _wanted(lookup, sources, dialect[attributes.owner[everywhere]], kind, attributes.owner[everywhere])
+        chosen = np.flatnonzero(wanted.any(axis=0))
+        chosen = chosen[_holding(attributes, everywhere[chosen], {s.path[-1] for s in sources})]
+        rows, wanted = everywhere[chosen], wanted[:, chosen]
+        texts = attributes.texts(rows)
         documents = [_parsed(v) for v in texts.values]
-        for source, dialects in zip(sources, wanted, strict=True):
+        for source, here in zip(sources, wanted, strict=True):
             found = [at_path(d, source.path) for d in documents]
-            has = np.array([v is not None for v in found], np.bool_)
-            owner = attributes.owner[rows]
-            if not has.any():
-                continue
-            here = np.flatnonzero(has[texts.codes] & (texts.codes >= 0) & dialects[dialect[owner]])
-            if len(here):
-                owners.append(owner[here])
+            has = np.array([*(v is not None for v in found), False])
+            at = np.flatnonzero(has[texts.codes] & here)
+            if len(at):
+                owners.append(attributes.owner[rows[at]])
                 keys.append(source.text)
-                values.append([found[c] or "" for c in texts.codes[here].tolist()])
+                values.append([found[c] or "" for c in texts.codes[at].tolist()])
     if not keys:
         return None
     flat = pa.array([v.encode() for part in values for v in part], pa.binary())
@@ -121,12 +134,22 @@ def _found(attributes: Attributes, lookup: Lookup, dialect: npt.NDArray[np.int16
     return Attributes(np.concatenate(owners), key_codes, keys, np.full(len(flat), STRING, np.uint8), column)
 
 
-def _documents(attributes: Attributes, rows: Codes, sources: list[Source]) -> tuple[Codes, Texts]:
-    """Those of the rows that can hold one of the sources, and their texts. Few words are looked for before parsing."""
-    words = {s.path[-1] for s in sources}
-    if len(rows) and len(words) < 4 and bool(np.all(attributes.type[rows] == STRING)):
-        rows = rows[quoting(attributes.raw(rows), words)]
-    return rows, attributes.texts(rows)
+def _wanted(lookup: Lookup, sources: list[Source], dialect: Dialects, kind: Small | None, owner: Codes) -> Bools:
+    """Per source and row whether the row's dialect reads it: for a kind, or for a field of spans of its kind."""
+    numbers = lookup.ids(s.text for s in sources)
+    wanted = np.zeros((len(sources), len(owner)), np.bool_)
+    for target in lookup.targets:
+        slot = target[numbers][:, dialect]
+        is_rule = lookup.slot_rule[slot] >= 0
+        wanted |= (slot >= 0) & (is_rule if kind is None else ~is_rule & lookup.slot_kinds[slot, kind[owner]])
+    return wanted
+
+
+def _holding(attributes: Attributes, rows: Codes, words: set[str]) -> Bools:
+    """Which rows can be a JSON document with one of these keys; where there are many keys all may."""
+    if not len(rows) or len(words) > MAX_WORDS or not bool(np.all(attributes.type[rows] == STRING)):
+        return np.ones(len(rows), np.bool_)
+    return quoting(attributes.raw(rows), words)
 
 
 def quoting(values: pa.BinaryArray, words: Iterable[str]) -> Bools:

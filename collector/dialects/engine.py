@@ -13,7 +13,7 @@ import numpy as np
 from collector.dialects import usage
 from collector.dialects.cells import Cells, TextColumns
 from collector.dialects.descriptions import TEXT_FIELDS, Descriptions, Raw
-from collector.dialects.embedded import Rows
+from collector.dialects.embedded import Dialects, Rows, Small
 from collector.dialects.lookup import Lookup
 from collector.dialects.message_parts import with_tool_parts
 from collector.dialects.normalised import (
@@ -27,7 +27,7 @@ from collector.dialects.normalised import (
     Normalised,
     Row,
 )
-from collector.dialects.recognition import Dialects, Recogniser, Small, combine, kinds
+from collector.dialects.recognition import Recogniser, combine, kinds
 from collector.dialects.resources import scope_of, source_row
 from collector.dialects.tables import Tables, load_tables
 from collector.otlp.columns import Bools, Codes, Ints, SpanColumns
@@ -81,13 +81,17 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
     lookup, recogniser, descriptions = _compiled(tables)
     dialect = recogniser.dialects(spans, lookup)
     rows = Rows(spans.attributes, lookup, dialect)
+    rows.look_inside()
     kind, sure = kinds(spans, rows, lookup, dialect)
+    rows.look_inside(kind)
     cells = Cells(len(spans), rows, lookup, kind)
     texts = cells.texts()
     decided = (dialect, kind, sure, spans.span_kind, spans.status_code, _reasons(spans, texts, descriptions))
     facet, bases = _facets(spans, [c.astype(np.int32) for c in decided], texts, descriptions)
     numbers, flags = _numbers(cells, bases)
     none = np.full(len(spans), -1, np.int32)
+    ids = {f: cells.places.get(f, none) for f in ID_FIELDS}
+    attributes = len(spans.attributes)
     content = {f: _unless_redacted(cells.places.get(f, none), rows, dialect, tables) for f in CONTENT_FIELDS}
     return Normalised(
         spans=spans,
@@ -96,10 +100,13 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
         source=_sources(spans, tables),
         kind=kind,
         numbers=numbers,
-        ids={f: cells.places.get(f, none) for f in ID_FIELDS},
+        ids={f: np.where(at < attributes, at, -1).astype(np.int32) for f, at in ids.items()},
+        inner_ids={
+            f: rows.texts(np.where(at < attributes, -1, at)) for f, at in ids.items() if (at >= attributes).any()
+        },
         content=content,
         messages=with_tool_parts(spans.attributes, cells.messages),
-        kept=np.flatnonzero((lookup.kept[rows.id] & rows.filled)[: len(spans.attributes)]).astype(np.int32),
+        kept=np.flatnonzero((lookup.kept[rows.id] & rows.filled)[:attributes]).astype(np.int32),
         flags=flags | _flags(spans, cells, kind, numbers),
         dropped_keys=_dropped(spans, rows, lookup, cells.mapped),
     )

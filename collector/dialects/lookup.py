@@ -35,7 +35,7 @@ class Lookup:
         self._marks: list[int] = []  # pattern -> first dialect that it gives away
         self._keeps: list[bool] = []
         self._patterns: dict[str, int] = {}
-        self._paths: dict[str, list[Source]] = {}
+        self._paths: dict[tuple[str, bool], list[Source]] = {}
         for code, dialect in enumerate(tables.dialects):
             wanted = [
                 (s, (MAPPED_FIELDS.index(name), -1, place, False, s.kinds))
@@ -47,8 +47,9 @@ class Lookup:
             for source, slot in wanted:
                 self._uses[self._pattern(source.text)].append((code, len(slots)))
                 slots.append(slot)
-                if source.path and source.text not in {s.text for s in self._paths.setdefault(source.key, [])}:
-                    self._paths[source.key].append(source)
+                paths = self._paths.setdefault((source.key, slot[0] < 0), []) if source.path else []
+                if source.path and source.text not in {s.text for s in paths}:
+                    paths.append(source)
             for key in dialect.recognise["attributes"]:
                 pattern = self._pattern(key)
                 self._marks[pattern] = min(self._marks[pattern], code)
@@ -73,9 +74,9 @@ class Lookup:
             self._ids = {}
         return np.array([self._ids[k] if k in self._ids else self._learn(k) for k in keys], np.int32)
 
-    def paths(self, key: str) -> list[Source]:
-        """The JSON paths that some dialect reads inside values of this key."""
-        return self._paths.get(key, [])
+    def paths(self, key: str, rules: bool) -> list[Source]:
+        """The JSON paths that some dialect reads inside values of this key, for a rule of the kind or for fields."""
+        return self._paths.get((key, rules), [])
 
     def _pattern(self, text: str) -> int:
         """The number of a key or glob."""

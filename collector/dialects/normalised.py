@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collector.otlp.columns import Bools, Codes, Ints, SpanColumns
+from collector.otlp.columns import Bools, Codes, Ints, SpanColumns, Texts
 
 # Columns of the dictionary tables after their id. A source starts with the credential's tenant: the writer knows it.
 FACET_COLUMNS: tuple[str, ...] = (
@@ -94,6 +94,7 @@ class Normalised:
     numbers: one entry for each of NUMBER_COLUMNS: values, and which of them are known. Token totals are
     inclusive, money is in 10^-12 USD, times are in ns.
     ids, content: one entry for each of ID_FIELDS and CONTENT_FIELDS: the attribute row per span, -1 for none.
+    inner_ids: ids that stand inside the JSON of an attribute, as texts per span; only fields that have any.
     messages: attribute rows of model messages that hold tool-call parts (see `message_parts`).
     kept: attribute rows whose key is allow-listed, for the JSON column `attributes`.
     flags: bits of semconv.Flag.
@@ -107,6 +108,7 @@ class Normalised:
     kind: npt.NDArray[np.int8]
     numbers: dict[str, tuple[Ints, Bools]]
     ids: dict[str, Codes]
+    inner_ids: dict[str, Texts]
     content: dict[str, Codes]
     messages: Codes
     kept: Codes

@@ -3,18 +3,14 @@
 import re
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from collector.dialects.embedded import Rows, unquoted
+from collector.dialects.embedded import Dialects, Rows, Small, unquoted
 from collector.dialects.lookup import Lookup
 from collector.dialects.resources import attributes_of, scope_of
 from collector.dialects.tables import KindRule, Tables
 from collector.otlp.columns import Codes, Ids, Ints, SpanColumns
 from collector.semconv import KINDS
-
-Dialects = npt.NDArray[np.int16]
-Small = npt.NDArray[np.int8]
 
 # How sure a kind is, as the facet's `mapping` says it.
 UNKNOWN, ASSUMED, EXACT = range(3)

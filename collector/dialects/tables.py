@@ -244,8 +244,8 @@ def _fields(lineage: list[_File]) -> dict[str, tuple[Source, ...]]:
                 file.fail(f"fields.{name}", keys, f"unknown field; use one of {', '.join(MAPPED_FIELDS)}")
             for key in _strings(file, f"fields.{name}", keys):
                 source = _source(file, f"fields.{name}", key)
-                if source.path and FIELD_TYPES[name] in ("id", "content"):
-                    file.fail(f"fields.{name}", key, f"a field of type {FIELD_TYPES[name]} needs a whole attribute")
+                if source.path and FIELD_TYPES[name] == "content":
+                    file.fail(f"fields.{name}", key, "content is hashed as a whole; give the key without a path")
                 if source not in fields.setdefault(name, []):
                     fields[name].append(source)
     return {name: tuple(sources) for name, sources in fields.items()}

@@ -1,0 +1,83 @@
+"""The shared captures: what a scenario sent, as normalised spans, and the truth about it."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collector.dialects.engine import FACET_COLUMNS, IDENTITY_COLUMNS, SOURCE_COLUMNS, Normalised, normalise
+from collector.otlp.columns import SpanColumns, decode
+from collector.otlp.jsonbody import to_protobuf
+
+CODING_AGENTS = ("claude_code", "codex_cli")  # their truth needs logs and metrics too
+_ORDER = re.compile(r"\.(\d+)\.(?:pb|json)$")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One scenario of one set of captures. `truth`: what the model server and the tools logged."""
+
+    folder: Path
+    name: str
+    truth: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.folder.name}-{self.name}"
+
+    def bodies(self) -> list[bytes]:
+        """Trace requests in the order of arrival, as protobuf."""
+        files = [f for f in self.folder.glob(f"{self.name}.traces*") if f.name.split(".")[0] == self.name]
+        files.sort(key=lambda f: int(m[1]) if (m := _ORDER.search(f.name)) else 1)
+        return [to_protobuf("traces", f.read_bytes()).body if f.suffix == ".json" else f.read_bytes() for f in files]
+
+    def every_byte(self) -> bytes:
+        """All signals of the scenario, one after the other."""
+        return b"".join(f.read_bytes() for f in sorted(self.folder.glob(f"{self.name}.*")))
+
+    def spans(self) -> SpanColumns:
+        """What was sent, decoded."""
+        return decode(self.bodies())
+
+
+def scenarios(shared: Path) -> list[Scenario]:
+    """Every scenario of every set that sent traces."""
+    found = []
+    for manifest in sorted((shared / "corpora").glob("*/manifest.json")):
+        for name, entry in json.loads(manifest.read_text())["scenarios"].items():
+            found.append(Scenario(manifest.parent, name, entry["truth"]))
+    return found
+
+
+def table(normalised: Normalised) -> list[dict[str, Any]]:
+    """One dictionary a span: facet, identity (`named_...`) and source columns, known numbers, ids, parent and flags."""
+    spans = normalised.spans
+    rows = []
+    for i in range(len(spans)):
+        identity = normalised.identity.rows[normalised.identity.codes[i]]
+        row: dict[str, Any] = dict(zip(FACET_COLUMNS, normalised.facet.rows[normalised.facet.codes[i]], strict=True))
+        row |= {f"named_{c}": v for c, v in zip(IDENTITY_COLUMNS, identity, strict=True)}
+        row |= dict(zip(SOURCE_COLUMNS[1:], normalised.source.rows[normalised.source.codes[i]], strict=True))
+        row |= {name: int(values[i]) for name, (values, known) in normalised.numbers.items() if known[i]}
+        row |= {f: t.values[t.codes[i]] for f, t in normalised.inner_ids.items() if t.codes[i] >= 0}
+        row |= {"span_id": int(spans.span_id[i]), "parent_id": int(spans.parent_id[i])}
+        row |= {"flags": int(normalised.flags[i]), "trace": (int(spans.trace_hi[i]), int(spans.trace_lo[i]))}
+        rows.append(row)
+    return rows
+
+
+def leaf_calls(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Model calls without another model call below them: what is left when one call was reported by two layers."""
+    by_id = {(r["trace"], r["span_id"]): r for r in rows}
+    covered = set()
+    for row in rows:
+        above = by_id.get((row["trace"], row["parent_id"])) if row["kind"] == "llm.call" else None
+        while above is not None:
+            covered.add((above["trace"], above["span_id"]))
+            above = by_id.get((above["trace"], above["parent_id"]))
+    return [r for r in rows if r["kind"] == "llm.call" and (r["trace"], r["span_id"]) not in covered]
+
+
+def normalised(scenario: Scenario) -> list[dict[str, Any]]:
+    """The spans of a scenario as `table` gives them."""
+    return table(normalise(scenario.spans()))
