@@ -1,0 +1,32 @@
+"""The rule files of a data folder: prices, objectives, alerts."""
+
+import os
+import tomllib
+from pathlib import Path
+
+from analytics import alert_settings, openslo
+from analytics.pricing import PriceBook, PriceFileError, load_overrides
+from collector.errors import ConfigError
+from dashboards.app import Rules
+
+PRICES = "prices.toml"
+
+
+def load(data: Path) -> Rules:
+    """Objectives of DIR/slos and alert rules of DIR/alerts.toml. Raises ConfigError naming the file and the key."""
+    return Rules(openslo.load(data / "slos"), alert_settings.load(data / "alerts.toml", os.environ))
+
+
+def price_book(data: Path) -> PriceBook:
+    """The list prices under the overrides of DIR/prices.toml. Raises ConfigError naming the entry.
+
+    A price file with a version is a frozen book: it takes the place of the list.
+    """
+    path = data / PRICES
+    if not path.is_file():
+        return PriceBook.seeded()
+    try:
+        is_frozen = "version" in tomllib.loads(path.read_text(encoding="utf-8"))
+        return PriceBook.frozen(path) if is_frozen else PriceBook.seeded(load_overrides(path))
+    except (PriceFileError, OSError, ValueError) as e:
+        raise ConfigError(f"{e}" if isinstance(e, PriceFileError) else f"{path}: {e}") from e

@@ -1,0 +1,215 @@
+"""The server: receiver, store, jobs, pages and API in one process."""
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from collector import telemetry
+from collector.errors import StoreError
+from collector.identity import Keys, require_keys_off_loopback
+from collector.ports import listen
+from collector.settings import Settings
+from dashboards.client import Server, announce, running, withdraw
+from dashboards.waiting import Waiting
+
+if TYPE_CHECKING:  # loaded by `_open`, while the pages' port already answers
+    from collector.ingest import Ingest
+    from collector.store import Store
+
+STOP_GRACE_S = 5.0
+ALERTS_EVERY_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, ready: Callable[[Server], None]) -> None:
+    """Run until SIGTERM or SIGINT; `ready` is called once everything listens.
+
+    Nothing acknowledged is lost at the end: no new requests, the queue written, the store folded and closed.
+    Raises ConfigError or StoreError when it cannot start.
+    """
+    require_keys_off_loopback(settings.host, settings)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if other := running(settings.data):
+        raise StoreError(f"a server runs on {settings.data} already (pid {other.pid}): its pages are at {other.pages}")
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    token, start_id = secrets.token_urlsafe(24), secrets.token_hex(8)
+    async with AsyncExitStack() as stack:
+        waiting = Waiting(start_id)
+        pages = await _Pages.listen(waiting, settings)
+        stack.push_async_callback(pages.stop)
+        await _start(stack, settings, waiting, token, pages, ready)
+        await stop.wait()
+        waiting.stop()
+        log.info("stopping")
+    log.info("stopped")
+
+
+async def _start(
+    stack: AsyncExitStack,
+    settings: Settings,
+    waiting: Waiting,
+    token: str,
+    pages: "_Pages",
+    ready: Callable[[Server], None],
+) -> None:
+    """Open the store, then take spans in; `stack` undoes each step, the last one first."""
+    from collector import grpc, http  # noqa: PLC0415 - half of the start-up time: the pages' port answers meanwhile
+
+    keys = Keys.of(settings, local_token=token)
+    store, ingest = await asyncio.to_thread(_open, settings)
+    stack.callback(store.close)
+    stack.push_async_callback(pages.stop)  # nobody reads while the store closes
+    stop_jobs = await asyncio.to_thread(_start_jobs, settings, store, ingest)
+    stack.push_async_callback(asyncio.to_thread, stop_jobs)
+    await asyncio.to_thread(ingest.start)
+    stack.push_async_callback(ingest.stop)
+    otlp_http = await http.serve(ingest, keys, settings.host, settings.http_port, settings.limits)
+    stack.push_async_callback(otlp_http.stop, STOP_GRACE_S)
+    otlp_grpc = await grpc.serve(ingest, keys, settings.host, settings.grpc_port, settings.limits)
+    stack.push_async_callback(otlp_grpc.stop, STOP_GRACE_S)
+    waiting.app = await asyncio.to_thread(_application, settings, store, ingest, keys, waiting)
+    server = Server(
+        pid=os.getpid(),
+        start_id=waiting.start_id,
+        token=token,
+        pages=f"http://{_reached(settings.host)}:{pages.port}",
+        otlp_http=f"http://{_reached(settings.host)}:{otlp_http.port}",
+        otlp_grpc=f"{_reached(settings.host)}:{otlp_grpc.port}",
+    )
+    announce(settings.data, server)
+    stack.callback(withdraw, settings.data, server)
+    log.info("ready", extra={"pages": server.pages, "otlp_http": server.otlp_http, "otlp_grpc": server.otlp_grpc})
+    ready(server)
+
+
+class _Pages:
+    """The listener of pages and API."""
+
+    def __init__(self, server: uvicorn.Server, port: int) -> None:
+        self.port = port
+        self._server = server
+        self._loop = asyncio.create_task(server.main_loop())
+
+    @classmethod
+    async def listen(cls, app: Waiting, settings: Settings) -> "_Pages":
+        """Listen on the pages' port. Raises ConfigError if it cannot be used."""
+        listener = listen(settings.host, settings.port, "port")
+        config = uvicorn.Config(
+            app,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(STOP_GRACE_S),
+        )
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup(sockets=[listener])
+        return cls(server, listener.getsockname()[1])
+
+    async def stop(self) -> None:
+        """Answer what is being answered, then end; a second time does nothing."""
+        if not self._server.should_exit:
+            self._server.should_exit = True
+            await self._loop
+            await self._server.shutdown()
+
+
+def _open(settings: Settings) -> "tuple[Store, Ingest]":
+    """The store, brought to this version, and the way into it."""
+    from collector.ingest import Ingest  # noqa: PLC0415 - see _start
+    from dashboards.local import open_store  # noqa: PLC0415
+
+    store = open_store(settings)
+    return store, Ingest(store, secret_key(settings.data), max_queue_bytes=settings.max_queue_bytes)
+
+
+def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> Callable[[], None]:
+    """Let the jobs run in their own threads; how to stop them."""
+    from apscheduler.schedulers.background import BackgroundScheduler  # noqa: PLC0415 - see _start
+
+    from analytics import evaluate, outbox  # noqa: PLC0415
+    from analytics.jobs import JOBS, Job, Runner, schedule  # noqa: PLC0415
+    from dashboards import rules  # noqa: PLC0415
+
+    ruled = rules.load(settings.data)
+    runner = Runner(
+        store, rules.price_book(settings.data), time.time_ns, lambda: ingest.pressure() > 0.5, ingest.set_horizon
+    )
+
+    def alert(runner: Runner, _: float) -> None:
+        evaluate.evaluate(store, ruled.slos, ruled.alerts, runner.clock())
+        outbox.deliver(store, ruled.alerts, runner.clock())
+
+    scheduler = BackgroundScheduler(timezone="UTC")
+    schedule(scheduler, runner, settings.retention_days, (*JOBS, Job("alerts", ALERTS_EVERY_S, alert)))
+    scheduler.start()
+    return scheduler.shutdown  # type: ignore[no-any-return]
+
+
+def _application(settings: Settings, store: "Store", ingest: "Ingest", keys: Keys, waiting: Waiting) -> Any:
+    """Pages and API."""
+    from dashboards import rules  # noqa: PLC0415 - see _start
+    from dashboards.app import create_app  # noqa: PLC0415
+
+    def not_ready() -> str | None:
+        if waiting.stopping:
+            return "the server is stopping"
+        if ingest.pressure() >= 1:
+            return "the queue is full: senders are asked to retry"
+        return None
+
+    ruled = rules.load(settings.data)
+    return create_app(store, settings, keys=keys, rules=ruled, start_id=waiting.start_id, not_ready=not_ready)
+
+
+def secret_key(data: Path) -> bytes:
+    """The key of all hashes of this store, made the first time: DIR/secret.key, readable by its owner alone."""
+    path = data / "secret.key"
+    with suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(32))
+        file.flush()
+        os.fsync(file.fileno())
+    return path.read_bytes()
+
+
+def _reached(host: str) -> str:
+    """How this machine reaches a listener on `host`."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host.strip("[]"), host.strip("[]"))  # noqa: S104
+    return f"[{name}]" if ":" in name else name
+
+
+def run(settings: Settings, ready: Callable[[Server], None] | None = None) -> None:
+    """`serve` on a loop of its own; by default the addresses go to stdout as one line of JSON."""
+    import uvloop  # noqa: PLC0415 - not needed by anything else
+
+    telemetry.configure_logging(settings.log_level)
+    for noisy in ("apscheduler", "uvicorn"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, ready or say))
+
+
+def say(server: Server) -> None:
+    """The addresses as one line of JSON on stdout; never the token."""
+    shown = {name: value for name, value in asdict(server).items() if name != "token"}
+    sys.stdout.write(json.dumps({"ready": True, **shown}) + "\n")
+    sys.stdout.flush()
