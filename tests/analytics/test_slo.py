@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 
 from analytics import openslo, slo_events
 from analytics import slo as burn_rates
+from analytics.jobs import Runner
+from analytics.pricing.book import PriceBook
 from analytics.reports import slos as report
 from analytics.slo import MINUTE_NS, Condition, Pair, Slo
 from collector.store import Cursor, Store
-from tests.stores import empty_store
+from tests.analytics.spans import agent, stored, tool
+from tests.stores import empty_store, write
 from tests.tables import call, finding, put, run
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +213,58 @@ def test_counts_equal_naive_recomputation(counted: Store, first: list[Any], seco
         assert (row["good"], row["bad"]) == (good, bad)
         assert row["burn"] == (pytest.approx(expected, rel=1e-12) if expected is not None else None)
     assert set(burning["labels"]) >= {json.dumps({"agent": e[3]}, separators=(",", ":")) for e in first + second}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_counts_follow_the_jobs(seed: int, tmp_path: Path) -> None:
+    """Pass by pass of the jobs, with roots and tool calls that come late or change where a run began, the counts of
+    the touched minutes equal counting everything anew."""
+    rng, minute = random.Random(seed), 60.0
+    store = empty_store(tmp_path / "s.duckdb")
+    runner = Runner(store, PriceBook.frozen(ROOT / "sample_traces/prices.toml"), lambda: NOW_NS)
+    slos = [replace(SUCCESS, group_by=("agent",)), replace(TOOLS, filter=())]
+    last, rooted = 0, set()
+    for turn in range(1, 7):
+        now_ns, arriving = NOW_NS + turn * 700 * 10**9, []  # what has no root by the next turn is stuck by then
+        for trace in rng.sample(range(1, 9), 4):
+            start = NOW_NS / 10**9 - rng.randint(2, 400) * minute
+            where: dict[str, Any] = {"trace_hi": trace, "trace_lo": trace, "batch": now_ns // 10**6}
+            arriving += [
+                tool(last + 10, 7, start + minute, status=rng.choice(["ok", "error"]), **where),
+                tool(last + 11, 7, start, status="denied", **where),
+            ]
+            if rng.random() < 0.4 and trace not in rooted:
+                rooted.add(trace)
+                arriving.append(agent(7, None, start - minute, status=rng.choice(["ok", "error"]), **where))
+            last += 2
+        with store.transaction() as cursor:
+            rows = stored(arriving)
+            offset = turn * 1000  # of the ids of its descriptions
+            for table, key in (("facets", "facet"), ("identities", "identity"), ("sources", "source")):
+                for row in rows.tables[table]:
+                    row[key] += offset
+            for row in rows.tables["span_log"]:
+                row |= {key: row[key] + offset for key in ("facet", "identity", "source")}
+            write(cursor, rows)
+        runner.run_pass(now_ns)
+        with store.transaction() as cursor:
+            slo_events.refresh(cursor, slos, now_ns)
+        kept = _all_minutes(store)
+        with store.transaction() as cursor:
+            cursor.execute("DELETE FROM slo_definitions")
+            cursor.execute("DELETE FROM slo_minutes")
+            slo_events.refresh(cursor, slos, now_ns)
+        assert kept == _all_minutes(store)
+        assert kept
+    store.close()
+
+
+def _all_minutes(store: Store) -> list[Any]:
+    with store.cursor() as cursor:
+        return cursor.execute(
+            "SELECT slo, labels, minute, good, bad, left_out FROM slo_minutes "
+            "JOIN slo_series USING (series) ORDER BY ALL"
+        ).fetchall()
 
 
 @pytest.mark.parametrize("seed", range(3))
