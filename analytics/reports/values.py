@@ -56,4 +56,4 @@ def hex_id(value: int | None) -> str | None:
 
 def flag_names(flags: int) -> list[str]:
     """The set flags of a span, lower-case, in the order of their bits."""
-    return [str(f.name).lower() for f in Flag if flags & f]
+    return [str(f.name).lower() for f in Flag if flags & f] if flags else []
