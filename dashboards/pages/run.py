@@ -14,7 +14,7 @@ from dashboards.waterfall import waterfall
 
 router = APIRouter(include_in_schema=False)
 
-ROWS = 1000  # of the waterfall at once: what a browser lays out without a pause
+ROWS = 500  # of the waterfall at once: what server and browser lay out without a pause
 STEP_COLUMNS = {
     "step": "Step",
     "cost_usd": "Cost, USD",
