@@ -38,6 +38,7 @@ def options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),  # a port in use is an error, not silently shared
         ("grpc.max_receive_message_length", limits.max_body_bytes),
         ("grpc.per_message_decompression", 0),  # done here: isal is faster, and its output is bounded
+        ("grpc.http2.bdp_probe", 0),  # a ping for many a message, to size windows that a request does not need
         ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
         ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_MS),
         ("grpc.max_connection_age_grace_ms", MAX_CONNECTION_AGE_GRACE_MS),
@@ -87,7 +88,7 @@ def _export(signal: Signal, ingest: "Ingest", keys: Keys, limits: Limits) -> Han
     async def take(context: Any) -> bytes:
         credential = keys.require(_key(context), "ingest")
         body = await _read(context)
-        telemetry.BODY_BYTES.labels("grpc", signal).inc(len(body))
+        telemetry.received("grpc", signal, len(body))
         if encoding := _encoding(body):
             body = await bodies.decompress(body, encoding, limits.max_body_bytes)
         if not body:

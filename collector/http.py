@@ -127,7 +127,7 @@ class _Receiver:
         if compression not in ENCODINGS and compression not in ("identity", ""):
             raise UnsupportedMedia("Content-Encoding must be gzip, deflate or identity")
         data = await self._read(headers, body)
-        telemetry.BODY_BYTES.labels("http", signal).inc(len(data))
+        telemetry.received("http", signal, len(data))
         if data and compression in ENCODINGS:
             data = await bodies.decompress(data, compression, self._limits.max_body_bytes)
             self._hold(body, len(data))
@@ -159,7 +159,8 @@ class _Receiver:
                         raise TooLarge(f"the body is larger than {limits.max_body_bytes} bytes")
                     self._hold(body, len(part))
                     parts.append(part)
-                    deadline.reschedule(due + size / limits.body_bytes_per_s)
+                    if not body.ended:
+                        deadline.reschedule(due + size / limits.body_bytes_per_s)
         except TimeoutError:
             # Retryable: it may be the network's fault, and a sender drops its data on 408.
             raise Busy(f"only {size} bytes of the body arrived in time: send it faster or in smaller parts") from None

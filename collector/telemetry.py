@@ -52,9 +52,19 @@ def count(transport: str, signal: str | None, status: int, began: float) -> None
     _seconds(transport).observe(time.perf_counter() - began)
 
 
+def received(transport: str, signal: str, size_bytes: int) -> None:
+    """One request body, as it came."""
+    _bodies(transport, signal).inc(size_bytes)
+
+
 @functools.cache
 def _answered(transport: str, signal: str, status: int) -> Counter:
     return REQUESTS.labels(transport, signal, str(status))
+
+
+@functools.cache
+def _bodies(transport: str, signal: str) -> Counter:
+    return BODY_BYTES.labels(transport, signal)
 
 
 @functools.cache
