@@ -1,11 +1,13 @@
 """The documents are true: settings, links and files that they name exist."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from collector.settings import FIELDS, PREFIX
+from dashboards.cli import COMMANDS, parser
 from tests.conftest import ROOT
 from tests.test_layout import tracked
 
@@ -30,6 +32,30 @@ def test_every_setting_is_documented() -> None:
 
     assert [row for row in rows if row not in page] == []
     assert len(re.findall(r"^\| `", page, re.MULTILINE)) == len(rows)
+
+
+def test_every_command_is_documented() -> None:
+    """docs/commands.md has one row a command, with what it does and all its options as the command line has them."""
+    page = (ROOT / "docs" / "commands.md").read_text()
+    rows = []
+    for name, _, about, options in COMMANDS:
+        words = [
+            str(settings["metavar"]) if not flags[0].startswith("-") and "metavar" in settings else flags[0]
+            for flags, settings in options
+        ]
+        rows.append(f"| `{name}` | {about} | {' '.join(f'`{word}`' for word in words)} |")
+
+    assert [row for row in rows if row not in page] == []
+
+
+def test_examples_are_commands_that_exist() -> None:
+    """Every `spanledger ...` line in an example of the documents is accepted by the command line."""
+    examples = [block for page in PAGES for block in re.findall(r"```\w*\n(.*?)```", (ROOT / page).read_text(), re.S)]
+    lines = re.findall(r"^ *(?:\.venv/bin/)?spanledger (\w.*)", "\n".join(examples), re.MULTILINE)
+
+    assert lines
+    for line in lines:
+        parser().parse_args(shlex.split(line.rstrip("& "), comments=True))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
