@@ -10,22 +10,14 @@ from hypothesis import strategies as st
 
 from analytics import alerts
 from analytics.alerts import Alert, Signal, step
-from analytics.slo import Condition, Pair, Slo
+from analytics.slo import Pair, Slo
+from tests.analytics.objectives import SUCCESS
 
 SECOND = 10**9
-SLO = Slo(
-    name="run-success",
-    title="Runs succeed",
-    description="",
+SLO = replace(
+    SUCCESS,
     service="agents",
-    source="runs",
-    filter=(),
-    good=(Condition("status", "in", ("ok",)),),
-    negated=False,
-    threshold=False,
     group_by=("agent",),
-    objective=0.95,
-    period_minutes=30 * 1440,
     pairs=(Pair("page", 60, 5, 14.4, for_minutes=2), Pair("ticket", 1440, 120, 3)),
     team="agents",
     runbook_url="https://runbooks.example.com/x",

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from analytics.alert_settings import AlertSettings, Target
 from analytics.alerts import Signal
 from analytics.evaluate import evaluate
 from analytics.reports import alerts as report
-from analytics.slo import MINUTE_NS, Condition, Pair, Slo
+from analytics.slo import MINUTE_NS, Pair
 from collector.errors import Refused
 from collector.settings import Settings
 from collector.store import Store
 from dashboards.app import Rules, create_app
+from tests.analytics.objectives import SUCCESS
 from tests.analytics.receivers import receiver
 from tests.stores import empty_store
 from tests.tables import call, finding, put, run
@@ -29,21 +31,7 @@ NOW_NS = 29_800_000 * MINUTE_NS + 17 * SECOND
 A = Signal({"alertname": "A", "tenant": "acme"}, {"summary": "a"})
 B = Signal({"alertname": "B"}, {"summary": "b"})
 DEAD = "http://127.0.0.1:1"
-SLO = Slo(
-    name="run-success",
-    title="Runs succeed",
-    description="",
-    service="",
-    source="runs",
-    filter=(),
-    good=(Condition("status", "in", ("ok",)),),
-    negated=False,
-    threshold=False,
-    group_by=("agent",),
-    objective=0.95,
-    period_minutes=30 * 1440,
-    pairs=(Pair("page", 60, 5, 14.4),),
-)
+SLO = replace(SUCCESS, group_by=("agent",), pairs=(Pair("page", 60, 5, 14.4),))
 
 
 @pytest.fixture

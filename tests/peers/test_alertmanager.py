@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +30,18 @@ from analytics.evaluate import evaluate
 from analytics.jobs import Runner
 from analytics.pricing.book import PriceBook
 from analytics.reports import alerts as report
-from analytics.slo import MINUTE_NS, Condition, Pair, Slo
+from analytics.slo import MINUTE_NS, Pair
 from collector.identity import Credential
 from collector.ingest import Ingest
 from collector.store import Store
 from dashboards.api.alerts import router
+from tests.analytics.objectives import SUCCESS
 from tests.stores import empty_store
 from tests.tables import put, run
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "receiver-token"
-SLO = Slo(
-    name="run-success",
-    title="Runs succeed",
-    description="",
-    service="",
-    source="runs",
-    filter=(),
-    good=(Condition("status", "in", ("ok",)),),
-    negated=False,
-    threshold=False,
-    group_by=("agent",),
-    objective=0.95,
-    period_minutes=30 * 1440,
-    pairs=(Pair("page", 60, 5, 14.4),),
-    team="agents",
-)
+SLO = replace(SUCCESS, group_by=("agent",), pairs=(Pair("page", 60, 5, 14.4),), team="agents")
 SILENCED = Signal({"alertname": "Quiet", "tenant": "acme"}, {"summary": "shh"})
 
 Program = Callable[[str], Path]
@@ -273,6 +260,7 @@ def test_from_the_ack_to_alertmanager(store: Store, alertmanager: Alertmanager) 
 
 _RAISE_AND_DIE = """
 import os, signal, sys, time
+from dataclasses import replace
 from pathlib import Path
 from analytics.alert_settings import AlertSettings, Target
 from analytics.evaluate import evaluate
