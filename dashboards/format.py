@@ -11,6 +11,8 @@ from typing import Any
 
 UNPRICED = "unpriced"
 NONE = "–"
+SMALLEST_USD = Decimal("0.000001")
+USD_PLACES = ((10_000, 0), (1, 2), (Decimal("0.1"), 3), (Decimal("0.001"), 4), (0, 6))  # from, decimal places
 
 # Control characters (ANSI escapes begin with one) and the invisible marks that reorder text.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -25,14 +27,10 @@ def usd(value: str | Decimal | None) -> str:
     size = abs(amount)
     if size == 0:
         return "$0"
-    places = next(
-        (p for floor, p in ((10_000, 0), (1, 2), (Decimal("0.1"), 3), (Decimal("0.001"), 4)) if size >= floor), 6
-    )
-    text = f"{size:,.{places}f}"
-    if Decimal(text.replace(",", "")) == 0:
-        text, amount = "0.000001", abs(amount)
-        return f"<${text}"
-    return f"{'-' if amount < 0 else ''}${text}"
+    if size < SMALLEST_USD:
+        return f"<${SMALLEST_USD:f}"
+    places = next(places for floor, places in USD_PLACES if size >= floor)
+    return f"{'-' if amount < 0 else ''}${size:,.{places}f}"
 
 
 def count(value: int | None) -> str:
@@ -75,7 +73,7 @@ def duration(milliseconds: float | None) -> str:
         return f"{milliseconds * 1000:.0f} µs" if milliseconds else "0 ms"
     if milliseconds < 1000:
         return f"{milliseconds:.0f} ms"
-    if milliseconds < 60_000:
+    if milliseconds < 59_950:
         return f"{milliseconds / 1000:.1f} s"
     seconds = round(milliseconds / 1000)
     for size, unit, small, small_unit in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):

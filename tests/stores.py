@@ -140,3 +140,10 @@ def demo_alerting(store: Store, now_ns: int = DEMO_NOW_NS) -> tuple[tuple[Slo, .
         until = now_ns + 90 * SECOND
         c.execute("INSERT INTO alert_targets VALUES ('ops-webhook', 5, ?, NULL, 'connection refused')", [until])
     return slos, settings
+
+
+def a_run_id(store: Store, where: str) -> str:
+    """The id of the newest run for which the SQL condition `where` holds."""
+    with store.cursor() as c:
+        found = c.execute(f"SELECT run_id FROM runs WHERE {where} ORDER BY started_ns DESC LIMIT 1").fetchall()
+    return str(found[0][0])

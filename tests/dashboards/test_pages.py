@@ -13,17 +13,10 @@ from starlette.testclient import TestClient
 from collector.store import Store
 from dashboards.pages.frame import FIRST_SPAN
 from tests.markup import Markup
-from tests.stores import HOSTILE
+from tests.stores import HOSTILE, a_run_id
 
 PATHS = ("/", "/runs", "/cost", "/findings", "/slos", "/alerts", "/quality", "/settings")
 LINKED = re.compile(r"^/(runs|cost|findings|slos|alerts|quality|settings)?(\?|$|/)")
-
-
-def a_run(store: Store, where: str) -> str:
-    """The id of the newest run for which `where` holds."""
-    with store.cursor() as c:
-        found = c.execute(f"SELECT run_id FROM runs WHERE {where} ORDER BY started_ns DESC LIMIT 1").fetchall()
-    return str(found[0][0])
 
 
 def run_paths(store: Store) -> list[str]:
@@ -32,7 +25,7 @@ def run_paths(store: Store) -> list[str]:
         *("findings > 0 AND wasted_pusd > 0", "len(agents) > 0", "derived_tool_calls > 0", "status = 'stuck'"),
         *("status = 'running'", "unpriced_calls > 0", "quarantined > 0", "agent LIKE '<script%'"),
     )
-    return [f"/runs/{a_run(store, kind)}" for kind in kinds]
+    return [f"/runs/{a_run_id(store, kind)}" for kind in kinds]
 
 
 def test_pages_answer(pages: TestClient, store: Store) -> None:
@@ -179,8 +172,8 @@ def test_paging_reaches_every_run(pages: TestClient, store: Store) -> None:
 
 def test_unpriced_is_never_zero(pages: TestClient, store: Store) -> None:
     """A run whose calls have no price says so; a partly priced one says how much of it is priced."""
-    unpriced = pages.get(f"/runs/{a_run(store, 'cost_pusd IS NULL')}").text
-    partly = pages.get(f"/runs/{a_run(store, 'unknown_calls > 0 AND priced_calls > 0')}").text
+    unpriced = pages.get(f"/runs/{a_run_id(store, 'cost_pusd IS NULL')}").text
+    partly = pages.get(f"/runs/{a_run_id(store, 'unknown_calls > 0 AND priced_calls > 0')}").text
 
     assert '<em class="unpriced">unpriced</em>' in unpriced
     assert re.search(r"\d+ % of calls priced", partly)
@@ -188,21 +181,21 @@ def test_unpriced_is_never_zero(pages: TestClient, store: Store) -> None:
 
 def test_a_parent_that_never_came_is_shown(pages: TestClient, store: Store) -> None:
     """Children of a span that nobody sent stand under a row that says so."""
-    html = pages.get(f"/runs/{a_run(store, chr(39).join(('status = ', 'stuck', '')))}").text
+    html = pages.get("/runs/" + a_run_id(store, "status = 'stuck'")).text
 
     assert "parent has not arrived" in html
 
 
 def test_derived_calls_are_marked(pages: TestClient, store: Store) -> None:
     """A tool call that was read from messages is in the waterfall, with the word."""
-    html = pages.get(f"/runs/{a_run(store, 'derived_tool_calls > 0')}").text
+    html = pages.get(f"/runs/{a_run_id(store, 'derived_tool_calls > 0')}").text
 
     assert html.count(">derived</span>") == 3
 
 
 def test_large_runs_come_in_parts(pages: TestClient, store: Store) -> None:
     """A run of 2,000 spans draws 500 rows and links to the others."""
-    path = f"/runs/{a_run(store, chr(39).join(('agent = ', 'large-run', '')))}"
+    path = "/runs/" + a_run_id(store, "agent = 'large-run'")
     first, second = pages.get(path).text, pages.get(path + "?from=500").text
 
     assert first.count('class="span d') == 500

@@ -1,0 +1,108 @@
+"""A real Chromium over real pages."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+
+from collector.settings import Settings
+from collector.store import Store
+from dashboards.app import Rules, create_app
+from tests.conftest import ROOT, Program
+from tests.stores import DEMO_NOW_NS, demo_alerting, demo_store, empty_store
+
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run"),
+)
+PICTURES = ROOT / "test-artifacts" / "pages"
+
+
+@dataclass
+class Site:
+    """Served pages: their address and their store."""
+
+    url: str
+    store: Store
+
+
+@dataclass
+class Visitor:
+    """A browser page that notes what must not happen: console errors, and requests to another host."""
+
+    page: Page
+    site: Site
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._note(request.url))
+
+    def _note(self, url: str) -> None:
+        if not url.startswith((self.site.url, "data:", "blob:")):
+            self.complaints.append(f"request to {url}")
+
+    def open(self, path: str) -> Page:
+        """Go there and wait until all charts are drawn."""
+        self.page.goto(self.site.url + path)
+        for chart in self.page.locator("[data-chart]").all():
+            chart.scroll_into_view_if_needed()
+            expect(chart.locator(".main-svg").first).to_be_attached()
+        self.page.evaluate("scrollTo(0, 0)")
+        return self.page
+
+
+@pytest.fixture(scope="session")
+def browser(program: Program) -> Iterator[Browser]:
+    """Chromium of the system, headless, asking nobody but us."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(program("chromium")), args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
+    """The pages over the demo store and over an empty one."""
+    demo = demo_store(tmp_path_factory.mktemp("demo") / "spanledger.duckdb", large_run_spans=2000)
+    empty = empty_store(tmp_path_factory.mktemp("empty") / "spanledger.duckdb")
+    rules = {"demo": Rules(*demo_alerting(demo)), "empty": Rules()}
+    servers = []
+    sites = {}
+    for name, store in (("demo", demo), ("empty", empty)):
+        app = create_app(store, Settings(), rules=rules[name], clock=lambda: DEMO_NOW_NS)
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        servers.append((server, thread))
+        sites[name] = Site(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", store)
+    yield sites
+    for server, thread in servers:
+        server.should_exit = True
+        thread.join()
+    demo.close()
+    empty.close()
+
+
+def visit(browser: Browser, site: Site, width: int = 1440, theme: str = "light") -> Visitor:
+    """A new visitor with an empty cache and no memory."""
+    size: ViewportSize = {"width": width, "height": 900}
+    context = browser.new_context(viewport=size, color_scheme="dark" if theme == "dark" else "light")
+    context.set_default_timeout(10_000)
+    return Visitor(context.new_page(), site)
+
+
+def picture(page: Page, name: str) -> Path:
+    """Keep what the page looks like, as a whole."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    path = PICTURES / f"{name}.png"
+    page.screenshot(path=path, full_page=True)
+    return path
