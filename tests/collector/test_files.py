@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import random
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from collector.otlp.files import requests, signal_of
 from collector.otlp.protowire import varint
 
 SHARED = Path(os.environ.get("SPANLEDGER_SHARED", Path(__file__).parents[3] / "shared"))
+IDS = random.Random(1)  # the same in every worker: parts of requests are names of tests
 
 
 def traces(spans: int = 1, resources: int = 1, name: str = "s") -> ExportTraceServiceRequest:
@@ -27,7 +29,7 @@ def traces(spans: int = 1, resources: int = 1, name: str = "s") -> ExportTraceSe
     for _ in range(resources):
         scope = request.resource_spans.add().scope_spans.add()
         for _ in range(spans):
-            scope.spans.add(trace_id=os.urandom(16), span_id=os.urandom(8), name=name, start_time_unix_nano=1)
+            scope.spans.add(trace_id=IDS.randbytes(16), span_id=IDS.randbytes(8), name=name, start_time_unix_nano=1)
     return request
 
 
