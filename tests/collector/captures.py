@@ -1,6 +1,7 @@
 """The shared captures: what a scenario sent, as normalised spans, and the truth about it."""
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from collector.dialects.engine import FACET_COLUMNS, IDENTITY_COLUMNS, SOURCE_CO
 from collector.otlp.columns import SpanColumns, decode
 from collector.otlp.jsonbody import to_protobuf
 
+SHARED = Path(os.environ.get("SPANLEDGER_SHARED", Path(__file__).parents[3] / "shared"))
 CODING_AGENTS = ("claude_code", "codex_cli")  # their truth needs logs and metrics too
 _ORDER = re.compile(r"\.(\d+)\.(?:pb|json)$")
 
@@ -40,10 +42,10 @@ class Scenario:
         return decode(self.bodies())
 
 
-def scenarios(shared: Path) -> list[Scenario]:
-    """Every scenario of every set that sent traces."""
+def scenarios() -> list[Scenario]:
+    """Every scenario of every set that sent traces; none where the captures are not at hand."""
     found = []
-    for manifest in sorted((shared / "corpora").glob("*/manifest.json")):
+    for manifest in sorted((SHARED / "corpora").glob("*/manifest.json")):
         for name, entry in json.loads(manifest.read_text())["scenarios"].items():
             found.append(Scenario(manifest.parent, name, entry["truth"]))
     return found
@@ -52,6 +54,7 @@ def scenarios(shared: Path) -> list[Scenario]:
 def table(normalised: Normalised) -> list[dict[str, Any]]:
     """One dictionary a span: facet, identity (`named_...`) and source columns, known numbers, ids, parent and flags."""
     spans = normalised.spans
+    ids = {f: spans.attributes.texts(at) for f, at in normalised.ids.items()}
     rows = []
     for i in range(len(spans)):
         identity = normalised.identity.rows[normalised.identity.codes[i]]
@@ -59,7 +62,8 @@ def table(normalised: Normalised) -> list[dict[str, Any]]:
         row |= {f"named_{c}": v for c, v in zip(IDENTITY_COLUMNS, identity, strict=True)}
         row |= dict(zip(SOURCE_COLUMNS[1:], normalised.source.rows[normalised.source.codes[i]], strict=True))
         row |= {name: int(values[i]) for name, (values, known) in normalised.numbers.items() if known[i]}
-        row |= {f: t.values[t.codes[i]] for f, t in normalised.inner_ids.items() if t.codes[i] >= 0}
+        for found in (ids, normalised.inner_ids):
+            row |= {f: t.values[t.codes[i]] for f, t in found.items() if t.codes[i] >= 0}
         row |= {"span_id": int(spans.span_id[i]), "parent_id": int(spans.parent_id[i])}
         row |= {"flags": int(normalised.flags[i]), "trace": (int(spans.trace_hi[i]), int(spans.trace_lo[i]))}
         rows.append(row)
@@ -67,7 +71,10 @@ def table(normalised: Normalised) -> list[dict[str, Any]]:
 
 
 def leaf_calls(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Model calls without another model call below them: what is left when one call was reported by two layers."""
+    """What is left of the model calls when one call was reported by two layers.
+
+    Calls above another call go, and calls whose response another call has too.
+    """
     by_id = {(r["trace"], r["span_id"]): r for r in rows}
     covered = set()
     for row in rows:
@@ -75,7 +82,9 @@ def leaf_calls(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         while above is not None:
             covered.add((above["trace"], above["span_id"]))
             above = by_id.get((above["trace"], above["parent_id"]))
-    return [r for r in rows if r["kind"] == "llm.call" and (r["trace"], r["span_id"]) not in covered]
+    leaves = [r for r in rows if r["kind"] == "llm.call" and (r["trace"], r["span_id"]) not in covered]
+    by_response = {r.get("response_id", r["span_id"]): r for r in leaves}
+    return list(by_response.values())
 
 
 def normalised(scenario: Scenario) -> list[dict[str, Any]]:
