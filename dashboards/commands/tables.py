@@ -133,12 +133,8 @@ def _title(span: Row) -> str:
 def _notes(span: Row) -> str:
     notes = [span["error_reason"], span["decision"], *span["evidence_of"]]
     notes += [f"{call['tool']} (derived)" for call in span["derived_tool_calls"]]
-    notes += [
-        flag.replace("_", " ")
-        for flag in span["flags"]
-        if flag in ("late", "foreign_tenant", "time_absurd", "usage_absurd")
-    ]
-    notes += ["not counted"] if span["quarantined"] else []
+    if span["quarantined"]:
+        notes += [flag.replace("_", " ") for flag in span["flags"] if flag in QUARANTINED] + ["not counted"]
     return format.inert(", ".join(note for note in notes if note)) if any(notes) else ""
 
 
