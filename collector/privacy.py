@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from collector import scrub
 from collector.dialects.message_parts import ToolParts
 from collector.dialects.normalised import Normalised
-from collector.otlp.columns import STRING, Attributes, Codes
+from collector.otlp.attributes import STRING, Attributes, Codes
 from collector.semconv import Flag
 
 # Arguments that page through a result: a step in one of them is progress, not a repetition.

@@ -10,7 +10,7 @@ from collector.dialects.normalised import IDENTITY_COLUMNS, Combos, Row
 from collector.dialects.recognition import combine
 from collector.dialects.tables import FIELD_TYPES, MAPPED_FIELDS
 from collector.dialects.usage import Numbers
-from collector.otlp.columns import Bools, Codes, Ints
+from collector.otlp.attributes import Bools, Codes, Ints
 
 _IS_TEXT: Bools = np.array([f in {*TEXT_FIELDS, *IDENTITY_COLUMNS, "error_text"} for f in MAPPED_FIELDS])
 _IS_INT: Bools = np.array([t == "int" for t in FIELD_TYPES.values()])

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from collector.dialects.lookup import Lookup
 from collector.dialects.tables import Source
-from collector.otlp.columns import NONE, STRING, Attributes, Bools, Codes, Ints, Texts
+from collector.otlp.attributes import NONE, STRING, Attributes, Bools, Codes, Ints, Texts
 
 Dialects = npt.NDArray[np.int16]  # a dialect's code per span
 Small = npt.NDArray[np.int8]

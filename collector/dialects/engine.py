@@ -30,7 +30,8 @@ from collector.dialects.normalised import (
 from collector.dialects.recognition import Recogniser, combine, kinds
 from collector.dialects.resources import scope_of, source_row
 from collector.dialects.tables import Tables, load_tables
-from collector.otlp.columns import Bools, Codes, Ints, SpanColumns
+from collector.otlp.attributes import Bools, Codes, Ints
+from collector.otlp.columns import SpanColumns
 from collector.semconv import KINDS, Flag
 
 __all__ = [

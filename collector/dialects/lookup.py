@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.dialects.tables import MAPPED_FIELDS, Source, Tables, glob
-from collector.otlp.columns import Bools, Codes
+from collector.otlp.attributes import Bools, Codes
 from collector.semconv import KINDS
 
 NOTHING = 0  # the id of every key that no table knows

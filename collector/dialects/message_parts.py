@@ -16,7 +16,7 @@ import orjson
 
 from collector.dialects.embedded import parse, quoting
 from collector.dialects.normalised import Normalised
-from collector.otlp.columns import STRING, Attributes, Codes
+from collector.otlp.attributes import STRING, Attributes, Codes
 
 MAX_DEPTH = 16
 

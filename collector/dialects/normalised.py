@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collector.otlp.columns import Bools, Codes, Ints, SpanColumns, Texts
+from collector.otlp.attributes import Bools, Codes, Ints, Texts
+from collector.otlp.columns import SpanColumns
 
 # Columns of the dictionary tables after their id. A source starts with the credential's tenant: the writer knows it.
 FACET_COLUMNS: tuple[str, ...] = (

@@ -9,7 +9,8 @@ from collector.dialects.embedded import Dialects, Rows, Small, unquoted
 from collector.dialects.lookup import Lookup
 from collector.dialects.resources import attributes_of, scope_of
 from collector.dialects.tables import KindRule, Tables
-from collector.otlp.columns import Codes, Ids, Ints, SpanColumns
+from collector.otlp.attributes import Codes, Ints
+from collector.otlp.columns import Ids, SpanColumns
 from collector.semconv import KINDS
 
 # How sure a kind is, as the facet's `mapping` says it.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.dialects.tables import Basis
-from collector.otlp.columns import Bools, Ints
+from collector.otlp.attributes import Bools, Ints
 from collector.semconv import Flag
 
 MAX_TOKENS = 1_000_000_000  # more than this in one span is absurd

@@ -5,41 +5,35 @@ Everything here works on whole columns; Python loops only run over distinct valu
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import ptars
 import pyarrow as pa
 import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 
 from collector.otlp import anyvalue
+from collector.otlp.attributes import (
+    ARRAY,
+    KVLIST,
+    NONE,
+    TYPE_FIELDS,
+    Attributes,
+    Bools,
+    Codes,
+    Ints,
+    Texts,
+    numbers_of,
+)
 from collector.otlp.wire import DESCRIPTORS, MESSAGES
 
-Ints = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
 Ids = npt.NDArray[np.uint64]
-Bools = npt.NDArray[np.bool_]
 
 MAX_ATTRIBUTES = 1024
 
 # Why a span is rejected: index = code in SpanColumns.rejected.
 REJECTIONS = ("", "bad_trace_id", "zero_trace_id", "bad_span_id", "zero_span_id", "too_old")
-
-# Types of AnyValue, as Attributes.type holds them.
-NONE, STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES = range(8)
-_TYPE_FIELDS = (
-    (STRING, "string_value"),
-    (BOOL, "bool_value"),
-    (INT, "int_value"),
-    (DOUBLE, "double_value"),
-    (ARRAY, "array_value"),
-    (KVLIST, "kvlist_value"),
-    (BYTES, "bytes_value"),
-)
 
 _pool = ptars.HandlerPool([DESCRIPTORS["TracesRequest"].file])
 _requests = _pool.get_for_message(DESCRIPTORS["TracesRequest"])
@@ -59,90 +53,6 @@ READ_EVENTS = frozenset(
         b"gen_ai.request.attempt",
     }
 )
-
-
-@dataclass(frozen=True)
-class Texts:
-    """A text column: `codes[i]` indexes `values`, -1 is null."""
-
-    codes: Codes
-    values: list[str]
-
-
-@dataclass(frozen=True)
-class Attributes:
-    """All attributes of a batch, one row each, in the order of their spans.
-
-    owner: index of the span. key: code into `keys`. type: one of NONE..BYTES. Use `texts`, `ints` and
-    `floats` to read values of any type as one column.
-    """
-
-    owner: Codes
-    key: Codes
-    keys: list[str]
-    type: npt.NDArray[np.uint8]
-    _values: pa.StructArray
-
-    def __len__(self) -> int:
-        return len(self.owner)
-
-    def raw(self, at: Codes) -> pa.BinaryArray:
-        """String values at these attribute rows as bytes; null for other types."""
-        return self._values.field("string_value").take(pa.array(at))
-
-    def lengths(self) -> Ints:
-        """Bytes of each row's text; -1 for values of other types."""
-        return _numbers(pc.binary_length(self._values.field("string_value")).fill_null(-1), np.int64)  # type: ignore[no-any-return]
-
-    def texts(self, at: Codes) -> Texts:
-        """Values at these attribute rows as repaired text: numbers and booleans in JSON notation,
-        arrays and key-value lists as JSON. -1 in `at` gives null, and so do values too deep."""
-        picked = np.flatnonzero(at >= 0)
-        codes = np.full(len(at), -1, np.int32)
-        values: list[str] = []
-        rows = at[picked]
-        types = self.type[rows]
-        for kind, name in _TYPE_FIELDS:
-            here = picked[types == kind]
-            if not len(here):
-                continue
-            encoded = self._values.field(name).take(pa.array(at[here])).dictionary_encode()
-            texts = [_render(kind, v) for v in encoded.dictionary.to_pylist()]
-            shifted = np.array([len(values) + i if t is not None else -1 for i, t in enumerate(texts)], np.int32)
-            codes[here] = shifted[encoded.indices.to_numpy()]
-            values += [t or "" for t in texts]
-        return Texts(codes, values)
-
-    def floats(self, at: Codes) -> tuple[npt.NDArray[np.float64], Bools]:
-        """Values at these attribute rows as numbers, and which of them are numbers. Text is parsed."""
-        out, ok = np.zeros(len(at), np.float64), np.zeros(len(at), np.bool_)
-        picked = np.flatnonzero(at >= 0)
-        types = self.type[at[picked]]
-        for kind, name in ((INT, "int_value"), (DOUBLE, "double_value"), (BOOL, "bool_value")):
-            here = picked[types == kind]
-            if len(here):
-                out[here] = _numbers(self._values.field(name), np.float64)[at[here]]
-                ok[here] = True
-        here = picked[types == STRING]
-        if len(here):
-            texts = self.texts(at[here])
-            parsed = [_parse(v) for v in texts.values]
-            numbers = np.array([p if p is not None else np.nan for p in parsed], np.float64)
-            out[here] = numbers[texts.codes]
-            ok[here] = ~np.isnan(out[here])
-        ok &= np.isfinite(out)
-        return np.where(ok, out, 0.0), ok
-
-    def ints(self, at: Codes) -> tuple[Ints, Bools]:
-        """Values at these attribute rows as integers (rounded), and which of them are numbers."""
-        picked = at >= 0
-        if len(self.type) and bool(np.all(self.type[at[picked]] == INT)):
-            out = np.zeros(len(at), np.int64)
-            out[picked] = _numbers(self._values.field("int_value"), np.int64)[at[picked]]
-            return out, picked
-        floats, ok = self.floats(at)
-        inside = np.abs(floats) < 2.0**62
-        return np.where(inside, np.rint(floats), 0.0).astype(np.int64), ok & inside
 
 
 @dataclass(frozen=True)
@@ -230,7 +140,7 @@ def _columns(batch: pa.RecordBatch, requests: int) -> SpanColumns:
         attributes_dropped=spans.field("dropped_attributes_count").to_numpy() > 0,
         name=_texts(spans.field("name"), "name", request, repairs),
         span_kind=spans.field("kind").to_numpy(),
-        status_code=_numbers(status.field("code"), np.int32),
+        status_code=numbers_of(status.field("code"), np.int32),
         status_message=_texts(status.field("message"), "status.message", request, repairs),
         resource=resources.indices.to_numpy()[resource_row],
         resources=resources.dictionary.to_pylist(),
@@ -258,7 +168,7 @@ def _attributes(spans: pa.StructArray, request: Codes, repairs: Counter[tuple[in
         keys, values = pa.concat_arrays([keys, event_keys]), pa.concat_arrays([values, event_values])
     encoded = keys.dictionary_encode()
     types = np.zeros(len(owner), np.uint8)
-    for kind, name in _TYPE_FIELDS:
+    for kind, name in TYPE_FIELDS:
         column = values.field(name)
         if column.null_count < len(column):
             types[column.is_valid().to_numpy(zero_copy_only=False)] = kind
@@ -325,7 +235,7 @@ def _struct_parts(batch: pa.RecordBatch) -> tuple[list[pa.Array], list[str]]:
 
 def _note_damage(attributes: Attributes, request: Codes, repairs: Counter[tuple[int, str]]) -> None:
     """Count values with invalid UTF-8 and values too deep."""
-    strings = attributes._values.field("string_value")
+    strings = attributes.values.field("string_value")
     if bad := _invalid_rows(strings):
         for row in bad:
             repairs[(int(request[attributes.owner[row]]), f"attribute {_safe_key(attributes, row)}:invalid_utf8")] += 1
@@ -343,9 +253,9 @@ def _too_deep(attributes: Attributes, row: int) -> bool:
     kind = attributes.type[row]
     try:
         if kind == ARRAY:
-            anyvalue.array(attributes._values.field("array_value")[row].as_py())
+            anyvalue.array(attributes.values.field("array_value")[row].as_py())
         elif kind == KVLIST:
-            anyvalue.kvlist(attributes._values.field("kvlist_value")[row].as_py())
+            anyvalue.kvlist(attributes.values.field("kvlist_value")[row].as_py())
     except anyvalue.TooDeep:
         return True
     return False
@@ -407,34 +317,3 @@ def _fixed(column: pa.BinaryArray, words: int) -> tuple[Ids, Bools, Bools]:
 def _payload(column: pa.BinaryArray) -> memoryview:
     offsets = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1)
     return memoryview(column.buffers()[2])[int(offsets[0]) : int(offsets[-1])]
-
-
-def _numbers(column: pa.Array, dtype: Any) -> Any:
-    zero = False if pa.types.is_boolean(column.type) else 0
-    return column.fill_null(zero).to_numpy(zero_copy_only=False).astype(dtype, copy=False)
-
-
-def _render(kind: int, value: Any) -> str | None:
-    """One distinct value as text; nested values as JSON."""
-    try:
-        match kind:
-            case 1:  # STRING
-                return anyvalue.text(value)
-            case 5:  # ARRAY
-                return orjson.dumps(anyvalue.array(value)).decode()
-            case 6:  # KVLIST
-                return orjson.dumps(anyvalue.kvlist(value)).decode()
-            case 7:  # BYTES
-                return str(value.hex())
-            case _:
-                return orjson.dumps(value).decode()
-    except (anyvalue.TooDeep, TypeError):
-        return None
-
-
-@lru_cache(maxsize=65536)
-def _parse(value: str) -> float | None:
-    try:
-        return float(value)
-    except ValueError:
-        return None
