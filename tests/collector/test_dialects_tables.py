@@ -98,6 +98,12 @@ def test_a_wrong_table_is_refused_with_file_key_value_and_remedy(tmp_path: Path,
     assert says in str(error.value)
 
 
+def test_the_documented_example_is_a_table(tmp_path: Path) -> None:
+    """What docs/dialects.md shows as the format can be loaded as it stands."""
+    (tmp_path / "acme.toml").write_text(DOCS.read_text().split("```toml\n")[1].split("```")[0])
+    assert "acme" in load_tables(tmp_path).codes
+
+
 def test_every_table_is_documented() -> None:
     """docs/dialects.md lists each dialect, and each file is a table of its own."""
     text = DOCS.read_text()
