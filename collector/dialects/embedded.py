@@ -1,6 +1,7 @@
 """Values that emitters hide inside the JSON of one attribute, as attributes of their own."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,9 @@ MAX_WORDS = 5
 MAX_JSON = 262_144  # characters of a JSON value that is parsed at most,
 MAX_LITERAL = 2_048  # ... of a Python literal, which reads a hundred times slower,
 MAX_REMEMBERED = 1_024  # ... and of one whose result is remembered
+
+_JSON_WORDS = {"'": '"', "None": "null", "True": "true", "False": "false"}
+_WORDS = re.compile(r"'|\b(?:None|True|False)\b")
 
 
 class Rows:
@@ -205,11 +209,20 @@ def parse(text: str | bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        pass
-    if len(text) > MAX_LITERAL or text[1:2] not in ("'", b"'"):
+        return _literal(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
+
+
+def _literal(text: str) -> Any:
+    """A dictionary as Python prints it: plain ones as the JSON that they nearly are, others by Python's own reader."""
+    if len(text) > MAX_LITERAL or text[1:2] != "'":
         return None
+    if '"' not in text and "\\" not in text:
+        try:
+            return orjson.loads(_WORDS.sub(lambda m: _JSON_WORDS[m[0]], text))
+        except orjson.JSONDecodeError:
+            pass
     try:
-        return ast.literal_eval(text if isinstance(text, str) else text.decode("utf-8", "replace"))
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
 

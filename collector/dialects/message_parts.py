@@ -193,7 +193,7 @@ def _own_part(value: dict[str, Any]) -> Part | None:
     for key in _WRAPPED_RESULT & value.keys():
         if isinstance(value[key], dict):
             return _result(value[key])
-    kind = value.get("type")
+    kind = _text(value.get("type"))
     if (
         isinstance(value.get("function"), dict)
         and "name" in value["function"]

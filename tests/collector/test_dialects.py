@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collector.dialects.embedded import parse
 from collector.dialects.engine import (
     CONTENT_FIELDS,
     FACET_COLUMNS,
@@ -373,6 +374,24 @@ def test_one_span_of_each_emitter(scope: str, span: Span, expected: dict[str, An
     """Kind, names and canonical numbers of emitters that no capture holds."""
     (row,) = described(span, scope=scope)
     assert {k: row.get(k) for k in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": {"b": 1}}', {"a": {"b": 1}}),
+        ("{'a': None, 'b': [True, 1.5]}", {"a": None, "b": [True, 1.5]}),
+        ("{'a': \"it's\"}", {"a": "it's"}),
+        ("{'a': Wrapper(b=1)}", None),
+        ("{a}", None),
+        ("a", None),
+        ("", None),
+        ("{'a': " + "[" * 2000 + "]" * 2000 + "}", None),
+    ],
+)
+def test_values_inside_attributes_are_json_or_short_python_literals(text: str, value: object) -> None:
+    """Emitters print dictionaries both ways; anything else holds nothing."""
+    assert parse(text) == value
 
 
 def test_each_span_is_recognised_by_itself() -> None:
