@@ -75,6 +75,15 @@ class Part(NamedTuple):
 SAID = Part()
 
 
+class Place(NamedTuple):
+    """What a key says of its value: whose words; in a flattened message also its number, the call and its part."""
+
+    is_output: bool
+    number: int | None = None
+    call: str | None = None
+    part: str = ""
+
+
 def with_tool_parts(attributes: Attributes, rows: Codes) -> Codes:
     """Of these rows of model messages, those of spans where one names a tool call or its result."""
     if not len(rows):
@@ -90,7 +99,10 @@ def with_tool_parts(attributes: Attributes, rows: Codes) -> Codes:
 def tool_parts(normalised: Normalised) -> ToolParts:
     """The tool calls that the messages of a batch name, in the order of their spans."""
     attributes, rows = normalised.spans.attributes, normalised.messages
+    rows = rows[np.argsort(attributes.owner[rows], kind="stable")]  # those of events come after all others
     texts = attributes.texts(rows)
+    keys = [_place(k) for k in attributes.keys]
+    codes, places = texts.codes.tolist(), [keys[k] for k in attributes.key[rows].tolist()]
     documents: dict[int, list[Part]] = {}
     parts = ToolParts(np.zeros(0, np.int32))
     spans: list[int] = []
@@ -99,18 +111,15 @@ def tool_parts(normalised: Normalised) -> ToolParts:
         flat: dict[tuple[bool, int], dict[str, Any]] = {}
         said: list[Part] = []
         heard: list[Part] = []
-        for i in range(start, end):
-            code, key = int(texts.codes[i]), attributes.keys[attributes.key[rows[i]]]
+        for code, place in zip(codes[start:end], places[start:end], strict=True):
             if code < 0:
                 continue
-            if match := _FLAT.fullmatch(key):
-                is_output = match[1] in ("llm.output_messages", "gen_ai.completion")
-                _gather(flat.setdefault((is_output, int(match[2])), {}), match[3], texts.values[code])
-                if match[3] != "content" or not texts.values[code].startswith(("[", "{")):
-                    continue
+            if place.number is not None:
+                _gather(flat.setdefault((place.is_output, place.number), {}), place, texts.values[code])
+                continue
             if code not in documents:
                 documents[code] = list(_parts(parse(texts.values[code]), 0)) or [SAID]
-            (said if _is_output(key) else heard).extend(documents[code])
+            (said if place.is_output else heard).extend(documents[code])
         for (is_output, _), message in sorted(flat.items()):
             (said if is_output else heard).extend(_flat_parts(message))
         owner = int(owners[start])
@@ -227,12 +236,12 @@ def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _gather(message: dict[str, Any], rest: str, text: str) -> None:
-    """Put one attribute of a flattened message into its place."""
-    if rest in ("role", "content", "tool_call_id", "name"):
-        message[rest] = text
-    elif match := _FLAT_CALL.fullmatch(rest):
-        message.setdefault("calls", {}).setdefault(match[1], {})[match[2]] = text
+def _gather(message: dict[str, Any], place: Place, text: str) -> None:
+    """Put one attribute of a flattened message where it belongs."""
+    if place.call is None:
+        message[place.part] = text
+    else:
+        message.setdefault("calls", {}).setdefault(place.call, {})[place.part] = text
 
 
 def _flat_parts(message: dict[str, Any]) -> list[Part]:
@@ -249,5 +258,10 @@ def _is_tool_key(key: str) -> bool:
 
 
 @lru_cache(maxsize=16384)
-def _is_output(key: str) -> bool:
-    return any(word in key.lower() for word in _OUTPUT)
+def _place(key: str) -> Place:
+    match = _FLAT.fullmatch(key)
+    if not match:
+        return Place(any(word in key.lower() for word in _OUTPUT))
+    is_output, number, rest = match[1] in ("llm.output_messages", "gen_ai.completion"), int(match[2]), match[3]
+    call = _FLAT_CALL.fullmatch(rest)
+    return Place(is_output, number, call[1], call[2]) if call else Place(is_output, number, None, rest)
