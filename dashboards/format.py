@@ -12,7 +12,14 @@ from typing import Any
 UNPRICED = "unpriced"
 NONE = "–"
 SMALLEST_USD = Decimal("0.000001")
-USD_PLACES = ((10_000, 0), (1, 2), (Decimal("0.1"), 3), (Decimal("0.001"), 4), (0, 6))  # from, decimal places
+USD_PLACES = (  # from so many dollars, so many decimal places
+    (10_000, 0),
+    (1, 2),
+    (Decimal("0.1"), 3),
+    (Decimal("0.01"), 4),
+    (Decimal("0.001"), 5),
+    (0, 6),
+)
 
 # Control characters (ANSI escapes begin with one) and the invisible marks that reorder text.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")

@@ -120,6 +120,9 @@ class Span(TypedDict):
     attributes: dict[str, Any]
 
 
+_HEX = ("span_id", *(name for name in Span.__annotations__ if name.endswith(("_hash", "_shape"))))
+
+
 class Spans(TypedDict):
     """A page of a run's spans in the order of a waterfall."""
 
@@ -236,7 +239,7 @@ def _item(span: Row, call: Row) -> Span:
         "flags": flag_names(span["flags"]),
         "quarantined": bool(span["flags"] & QUARANTINE),
         "attributes": json.loads(span["attributes"]) if span["attributes"] else {},
-        **{name: hex_id(span[name]) for name in span if name.endswith(("_hash", "_shape", "span_id"))},
+        **{name: hex_id(span[name]) for name in _HEX},
         **{name: call.get(name) for name in ("step", "pricing", "price_version")},
         **{f"{m}_usd": usd(call.get(f"{m}_pusd")) for m in ("cost", "booked", "wasted", "avoided")},
         "reported_usd": usd(span["reported_pusd"]),
