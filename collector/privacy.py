@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector import scrub
-from collector.dialects.message_parts import ToolParts
+from collector.dialects.message_parts import ToolParts, unwrapped
 from collector.dialects.normalised import Normalised
 from collector.otlp.attributes import STRING, Attributes, Codes
 from collector.semconv import Flag
@@ -94,7 +94,7 @@ def protect(batch: Normalised, parts: ToolParts, hasher: Hasher) -> Protected:
     columns["args_shape"] = args.spread(shapes, 0)
     columns["paging"] = args.spread(paging, -1)
     result = _content(attributes, batch.content["result"], n)
-    columns["result_hash"] = result.spread(hasher.many("content", result.values), 0)
+    columns["result_hash"] = result.spread(hasher.many("content", [unwrapped(v) for v in result.values]), 0)
     subject = _content(attributes, batch.content["subject"], n)
     columns["subject_hash"] = subject.spread(hasher.many("content", subject.values), 0)
 
@@ -113,6 +113,10 @@ def protect(batch: Normalised, parts: ToolParts, hasher: Hasher) -> Protected:
     for column, source, purpose in (("response_hash", "response_id", "response"), ("call_hash", "call_id", "call")):
         ids = _content(attributes, batch.ids[source], n)
         columns[column] = ids.spread(hasher.many(purpose, ids.values), 0)
+        if inner := batch.inner_ids.get(source):
+            hashes = hasher.many(purpose, [v.encode() for v in inner.values])
+            inside = _Column(inner.codes, []).spread(hashes, 0)
+            columns[column] = np.where(columns[column] == 0, inside, columns[column])
     arrays = {name: pa.array(column) for name, column in columns.items()}
     arrays["attributes"] = _attributes_json(batch, scrubbed)
     return Protected(arrays, flags, _tool_parts(parts, hasher, scrubbed), scrubbed)

@@ -265,3 +265,15 @@ def _place(key: str) -> Place:
     is_output, number, rest = match[1] in ("llm.output_messages", "gen_ai.completion"), int(match[2]), match[3]
     call = _FLAT_CALL.fullmatch(rest)
     return Place(is_output, number, call[1], call[2]) if call else Place(is_output, number, None, rest)
+
+
+def unwrapped(result: bytes) -> bytes:
+    """A tool's result without the message around it: LangChain sends `{"type": "tool", "data": {"content": ...}}` with
+    ids of its own in it, which would make every result look new."""
+    if not result.startswith(b'{"type": "tool"'):
+        return result
+    try:
+        content = orjson.loads(result)["data"]["content"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return result
+    return content.encode() if isinstance(content, str) else orjson.dumps(content)
