@@ -19,13 +19,14 @@ from collector.dimensions import Dictionary
 from collector.store import Cursor, Store
 
 PASS_SPANS = 60_000  # new spans that a pass takes on, in whole batches
+DEEP = 0.25  # a backlog of ingest that is fuller than this comes first
 BUSY_SHARE = 0.1  # of the time, for passes while ingest is under pressure
 LONGEST_PAUSE_S = 10.0
 TRACE = ["trace_hi", "trace_lo"]
 _WANTED = "(trace_hi, trace_lo) IN (SELECT (trace_hi, trace_lo) FROM wanted)"
 GROUP = (
     "kind", "dialect", "tenant", "agent", "agent_version", "service", "service_version", "environment", "provider",
-    "model", "service_tier", "tool_server", "tool",
+    "model", "request_model", "service_tier", "tool_server", "tool",
 )  # fmt: skip
 
 
@@ -63,7 +64,6 @@ def analyse(
     spans, heads = structure.number_runs(structure.inherit(structure.arrange(read.spans)))
     runless = spans.select(*TRACE, first_batch="trace_batch").unique().join(heads, on=TRACE, how="anti")
     heads = runs.judge(spans, heads, now_ns)
-    spans = spans.filter(pl.col("run").is_not_null())
     key = ["run", *TRACE, "run_span", "run_id"]
     calls = find_calls(spans, read.tool_parts, heads.filter(pl.col("status") != "ok")["run"])
     calls = calls.join(heads.select(key), on="run", maintain_order="left")
@@ -87,7 +87,7 @@ def _finding_ids(findings: pl.DataFrame) -> pl.Series:
 class Runner:
     """Keeps the tables of runs true to the stored spans. One at a time owns these tables.
 
-    `clock` gives the time in ns; `pressure` says whether ingest has more to do than it can take; `set_horizon` is
+    `clock` gives the time in ns; `pressure` how full the backlog of ingest is (0 to 1); `set_horizon` is
     told how far retention has deleted. `book` may be exchanged at any time, `last` is the latest pass.
     """
 
@@ -96,7 +96,7 @@ class Runner:
         store: Store,
         book: PriceBook,
         clock: Callable[[], int],
-        pressure: Callable[[], bool] = lambda: False,
+        pressure: Callable[[], float] = lambda: 0.0,
         set_horizon: Callable[[int], None] = lambda horizon_ns: None,
     ) -> None:
         self.store, self.book, self.clock, self.pressure, self._set_horizon = store, book, clock, pressure, set_horizon
@@ -112,7 +112,7 @@ class Runner:
 
     def tick(self) -> None:
         """Passes until nothing waits; under pressure one, then a rest of nine times its length, ten seconds at most."""
-        while not (pressed := self.pressure()) or time.monotonic() >= self._rest_until:
+        while not (pressed := self.pressure() > DEEP) or time.monotonic() >= self._rest_until:
             result = self.run_pass(self.clock())
             rest = result.seconds * (1 / BUSY_SHARE - 1)
             self._rest_until = time.monotonic() + min(rest, LONGEST_PAUSE_S)

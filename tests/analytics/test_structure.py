@@ -63,15 +63,16 @@ def test_any_parents_become_a_forest(parents: list[int]) -> None:
     before = np.array(parents)
     after = acyclic(before)
     for row in range(20):
-        walked, up = 0, row
+        walked, up = 0, int(row)
         while up >= 0:
-            up, walked = int(after[up]), walked + 1
+            up = int(after[up])
+            walked += 1
             assert walked <= 20
-    for row in np.flatnonzero(before != after):
-        circle, up = [row], before[row]
+    for row in np.flatnonzero(before != after).tolist():
+        circle, up = [row], int(before[row])
         while up != row:
             circle.append(up)
-            up = before[up]
+            up = int(before[up])
         assert row == min(circle)
 
 
