@@ -1,7 +1,8 @@
 -- What did calls cost, by any combination of group keys, and in total?
 -- Descriptions are grouped first, calls by the number of their description; text comes back at the end. `$keys` are
 -- the chosen group keys; the variable `columns` names those that differ from call to call (run_hi, run_lo, run_root,
--- step, user, session, day, hour, offset_minutes) and always `number`.
+-- step, user, session, owner, day, hour, offset_minutes) and always `number`. `owned_calls()` are the calls with their owner;
+-- a row that is not `counted` is a share of a call that counts elsewhere.
 -- Sums of money stay NULL where no call has a value. One row is the total over all groups.
 WITH descriptions AS (
     SELECT
@@ -61,7 +62,7 @@ picked AS NOT MATERIALIZED (
         CASE WHEN $tz = 'UTC' THEN date_trunc('hour', make_timestamp(c.start_ns // 1000)) ELSE s.hour END AS hour,
         c.trace_hi AS run_hi, c.trace_lo AS run_lo, c.run_span AS run_root,
         c.* EXCLUDE (call_group)
-    FROM calls c
+    FROM owned_calls() c
     JOIN numbered n USING (call_group)
     LEFT JOIN slots s ON c.start_ns // 900000000000 = s.quarter
     WHERE c.start_ns >= $from_ns AND c.start_ns < $to_ns
@@ -72,11 +73,11 @@ picked AS NOT MATERIALIZED (
 ),
 sums AS (
     SELECT part, COLUMNS(lambda c: list_contains(getvariable('columns'), c)),
-        count(*) AS calls,
-        count_if(status = 'error') AS errors,
-        count_if(pricing = 'priced') AS priced,
-        count_if(pricing = 'unpriced') AS unpriced,
-        count_if(pricing = 'unknown') AS unknown,
+        count_if(counted) AS calls,
+        count_if(counted AND status = 'error') AS errors,
+        count_if(counted AND pricing = 'priced') AS priced,
+        count_if(counted AND pricing = 'unpriced') AS unpriced,
+        count_if(counted AND pricing = 'unknown') AS unknown,
         sum(CASE WHEN pricing = 'priced' THEN coalesce(input_tokens, 0) + coalesce(output_tokens, 0) END) AS known,
         sum(input_tokens) AS input_tokens,
         sum(output_tokens) AS output_tokens,
@@ -107,12 +108,12 @@ both_counts AS (
     SELECT sums.* EXCLUDE (part), parts.kind FROM sums JOIN parts USING (part)
     UNION ALL BY NAME
     SELECT NULL::UBIGINT AS run_hi, NULL::UBIGINT AS run_lo, NULL::UBIGINT AS run_root, NULL::INTEGER AS step,
-        NULL::VARCHAR AS "user", NULL::VARCHAR AS session,
+        NULL::VARCHAR AS "user", NULL::VARCHAR AS session, NULL::VARCHAR AS owner,
         NULL::DATE AS day, NULL::TIMESTAMP AS hour, NULL::BIGINT AS offset_minutes
     WHERE false
 ),
 grouped AS MATERIALIZED (
-    SELECT number, run_hi, run_lo, run_root, step, "user", session, day, hour, offset_minutes,
+    SELECT number, run_hi, run_lo, run_root, step, "user", session, owner, day, hour, offset_minutes,
         sum(runs) AS runs,
         sum(calls) FILTER (kind = 'llm.call') AS llm_calls,
         sum(errors) FILTER (kind = 'llm.call') AS llm_errors,
@@ -135,8 +136,8 @@ grouped AS MATERIALIZED (
     GROUP BY ALL
 ),
 total AS (
-    SELECT true AS is_total, sum(COLUMNS(* EXCLUDE (number, run_hi, run_lo, run_root, step, "user", session, day, hour,
-        offset_minutes, runs))),
+    SELECT true AS is_total, sum(COLUMNS(* EXCLUDE (number, run_hi, run_lo, run_root, step, "user", session, owner, day,
+        hour, offset_minutes, runs))),
         (SELECT count(*) FROM (SELECT DISTINCT trace_hi, trace_lo, run_span FROM picked)) AS runs
     FROM grouped
 ),
@@ -144,7 +145,7 @@ answer AS (
     SELECT false AS is_total, g.* EXCLUDE (number, run_hi, run_lo, run_root), r.run_id AS run,
         d.* EXCLUDE (call_group, kind, number, part),
         to_json([r.run_id, CAST(g.step AS VARCHAR), g."user", g.session, d.dialect, d.tenant, d.agent, d.agent_version,
-            d.service, d.service_version, d.environment, d.provider, d.model, d.tool_server, d.tool]) AS place
+            d.service, d.service_version, d.environment, d.provider, d.model, d.tool_server, d.tool, g.owner]) AS place
     FROM grouped g
     JOIN numbered d ON d.call_group = g.number
     LEFT JOIN runs r ON r.trace_hi = g.run_hi AND r.trace_lo = g.run_lo AND r.run_span = g.run_root

@@ -6,8 +6,10 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from analytics.owners import OwnerMap
 from analytics.reports import listings
 from analytics.reports.listings import Lag
+from analytics.reports.owners import NO_OWNERS, name_owners
 from analytics.reports.periods import EVER_NS, require_zone
 from analytics.reports.values import BadQuestion, usd
 from collector.store import Cursor, Store
@@ -24,7 +26,7 @@ OF_CALL = {
     "session": ("session",),
     "day": ("day",),
     "hour": ("hour", "offset_minutes"),
-    "owner": (),
+    "owner": ("owner",),
 }
 GROUP_KEYS = (
     "run", "step", "agent", "agent_version", "service", "service_version", "tenant", "user", "session",
@@ -103,11 +105,13 @@ def list_costs(
     tz: str = "UTC",
     limit: int = 1000,
     cursor: str | None = None,
+    owners: OwnerMap = NO_OWNERS,
     **filters: str | None,
 ) -> Costs:
     """Calls that started in [from_ns, to_ns), summed by `group_by` (any of GROUP_KEYS), days and hours in `tz`.
 
-    `filters`: FILTERS, each an exact value. Without an owner map `owner` is None everywhere: all is unallocated.
+    `filters`: FILTERS, each an exact value. `owners` says whose each call is; what it leaves out has the owner None: it
+    is unallocated.
     Raises BadQuestion.
     """
     listings.require_limit(limit)
@@ -121,6 +125,7 @@ def list_costs(
     columns = [column for key in group_by for column in OF_CALL.get(key, ())]
     with listings.reading(store) as c:
         require_zone(c, tz)
+        name_owners(c, owners if "owner" in group_by else None)
         c.execute("SET VARIABLE columns = ?", [[*columns, "number"]])
         asked = {"keys": [*chosen, *(set(group_by) & {"day", "hour"})], "tz": tz, "from_ns": from_ns, "to_ns": to_ns}
         total, *found = listings.rows(c, "costs", asked | page | _exact(c, filters))
@@ -150,8 +155,6 @@ def _keys(row: Mapping[str, Any], group_by: Sequence[str]) -> dict[str, str | in
 
 
 def _text(key: str, row: Mapping[str, Any]) -> str | int | None:
-    if key == "owner":
-        return None
     if key == "day":
         return str(row["day"])
     if key == "hour":

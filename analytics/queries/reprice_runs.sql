@@ -1,0 +1,27 @@
+-- Sums of the runs that hold a call in `places`, as analytics.cost.run_costs defines them. A run with findings is due:
+-- what its findings wasted is computed anew with the book in force.
+UPDATE runs SET
+    cost_pusd = s.cost_pusd, booked_pusd = s.booked_pusd, wasted_pusd = s.wasted_pusd, avoided_pusd = s.avoided_pusd,
+    priced_calls = s.priced_calls, unpriced_calls = s.unpriced_calls, unknown_calls = s.unknown_calls,
+    priced_tokens = s.priced_tokens,
+    due_ns = CASE WHEN runs.findings > 0 THEN 0 ELSE runs.due_ns END
+FROM (
+    SELECT trace_hi, trace_lo, run_span,
+        least(coalesce(sum(cost_pusd), CASE WHEN NOT bool_or(kind = 'llm.call') THEN 0 END), 9223372036854775807)::BIGINT
+            AS cost_pusd,
+        least(coalesce(sum(booked_pusd), CASE WHEN NOT bool_or(kind = 'llm.call') THEN 0 END), 9223372036854775807)::BIGINT
+            AS booked_pusd,
+        least(sum(wasted_pusd), 9223372036854775807)::BIGINT AS wasted_pusd,
+        least(sum(avoided_pusd), 9223372036854775807)::BIGINT AS avoided_pusd,
+        count_if(kind = 'llm.call' AND pricing = 'priced')::INTEGER AS priced_calls,
+        count_if(pricing = 'unpriced')::INTEGER AS unpriced_calls,
+        count_if(pricing = 'unknown')::INTEGER AS unknown_calls,
+        coalesce(sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))
+            FILTER (kind = 'llm.call' AND pricing = 'priced'), 0)::BIGINT AS priced_tokens
+    FROM calls
+    JOIN call_groups USING (call_group)
+    WHERE (trace_hi, trace_lo, run_span) IN (
+        SELECT (trace_hi, trace_lo, run_span) FROM calls WHERE rowid IN (SELECT place FROM places))
+    GROUP BY ALL
+) s
+WHERE runs.trace_hi = s.trace_hi AND runs.trace_lo = s.trace_lo AND runs.run_span = s.run_span
