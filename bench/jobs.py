@@ -137,19 +137,20 @@ class Load:
             }
             insert(c, "sources", pa.table(sources | {"scope": ["bench"] * SERVICES}))
 
-    def add(self, count: int) -> int:
-        """Append about `count` spans, in slices; returns how many."""
-        added = 0
-        while added < count:
-            runs = max(1, min(count - added, 400_000) // 33)
-            start_ns = time.time_ns() - 3600 * SECOND + self.runs * SECOND // 1000
-            rows = spans(self.rng, runs, self.runs, start_ns, self.batch, self.places)
-            with self.store.transaction() as c:
-                insert(c, "span_log", rows)
-            self.runs, self.batch = self.runs + runs, rows["batch"][-1].as_py() + 1
-            added += len(rows)
-        self.spans += added
-        return added
+    def make(self, count: int) -> pa.Table:
+        """About `count` spans of whole runs, to be put in that order."""
+        runs = max(1, count // 33)
+        start_ns = time.time_ns() - 3600 * SECOND + self.runs * SECOND // 1000
+        rows = spans(self.rng, runs, self.runs, start_ns, self.batch, self.places)
+        self.runs, self.batch = self.runs + runs, rows["batch"][-1].as_py() + 1
+        return rows
+
+    def put(self, rows: pa.Table) -> int:
+        """Store them; returns how many."""
+        with self.store.transaction() as c:
+            insert(c, "span_log", rows)
+        self.spans += len(rows)
+        return len(rows)
 
 
 def catch_up(runner: Runner) -> tuple[float, float, int]:
@@ -172,14 +173,20 @@ def main() -> None:
         load = Load(folder)
         runner = Runner(load.store, PriceBook.seeded(), time.time_ns)
         for size in options.sizes:
-            added = load.add(size - load.spans)
+            before = load.spans
+            while load.spans < size:
+                load.put(load.make(min(size - load.spans, 400_000)))
+            added = load.spans - before
             wall, cpu, passes = catch_up(runner)
             speed = f"{added / wall:,.0f} spans/s, {cpu / added * 1e6:.1f} CPU s/M, {passes} passes"
             print(f"backlog of {added:,} spans: {speed}", flush=True)
             load.store.checkpoint()
             seconds = []
-            for _ in range(7):
-                new = load.add(10_000)
+            for _ in range(7):  # the first half leaves runs open that the second half touches again
+                rows = load.make(20_000)
+                load.put(rows[: len(rows) // 2])
+                catch_up(runner)
+                new = load.put(rows[len(rows) // 2 :])
                 seconds.append(catch_up(runner)[0])
             took = f"median {sorted(seconds)[3]:.3f} s, worst {max(seconds):.3f} s"
             print(f"pass after {new:,} new spans at {load.spans:,} stored: {took}", flush=True)

@@ -1,0 +1,68 @@
+"""Real captures through receiver and jobs: calls, tokens, tools and loops as model server and tools logged them."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from analytics.jobs import Runner
+from analytics.pricing.book import PriceBook
+from collector.identity import Credential
+from collector.ingest import Ingest
+from collector.otlp.columns import decode
+from collector.store import Store
+from tests.collector.captures import CODING_AGENTS, Scenario, scenarios
+
+NOW_NS = 1_795_300_000 * 10**9
+OPEN = Credential("open", None, frozenset({"ingest"}))
+SCENARIOS = [s for s in scenarios() if s.folder.name not in CODING_AGENTS]
+RESPONSES_API = "openai_v2-responses_api"  # that instrumentation does not see this API
+NO_TOOLS_ON_SPANS = "openai_v2"  # it puts messages into logs
+BLOCKED = "google_adk-policy_block"  # sent as a failed tool call
+UNSEEN_LOOPS = ("google_adk-loop8", "litellm_otel-loop8", "openai_v2-loop8")  # no arguments, a trace a call, no tools
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """The runs of each scenario, after one pass over all captures."""
+    store = Store(tmp_path_factory.mktemp("captures") / "spanledger.duckdb")
+    store.migrate("collector")
+    store.migrate("analytics")
+    owner: dict[tuple[int, int], str] = {}
+
+    async def send() -> None:
+        ingest = Ingest(store, b"k" * 32, clock_ns=lambda: NOW_NS)
+        ingest.start()
+        for scenario in SCENARIOS:
+            for body in scenario.bodies():
+                spans = decode([body])
+                owner.update(
+                    dict.fromkeys(zip(spans.trace_hi.tolist(), spans.trace_lo.tolist(), strict=True), str(scenario))
+                )
+                await ingest.accept("traces", body, OPEN)
+        await ingest.stop()
+
+    asyncio.run(send())
+    Runner(store, PriceBook.seeded(), lambda: NOW_NS).run_pass(NOW_NS)
+    found: dict[str, list[dict[str, Any]]] = {str(s): [] for s in SCENARIOS}
+    with store.cursor() as c:
+        for run in c.sql("SELECT * FROM runs").pl().to_dicts():
+            found[owner[run["trace_hi"], run["trace_lo"]]].append(run)
+    store.close()
+    yield found
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_runs_agree_with_the_truth(scenario: Scenario, runs: dict[str, list[dict[str, Any]]]) -> None:
+    """Model calls that succeeded, their tokens, tool calls and loops, each once and none invented."""
+    truth, mine, name = scenario.truth, runs[str(scenario)], str(scenario)
+    told = {c: sum(run[c] for run in mine) for c in ("input_tokens", "output_tokens", "tool_calls", "findings")}
+    if name != RESPONSES_API:
+        assert sum(run["llm_calls"] - run["llm_errors"] for run in mine) == truth["llm_calls_ok"]
+        assert told["input_tokens"] == truth["totals"]["input_including_cache"]
+        assert told["output_tokens"] == truth["totals"]["output"]
+    if scenario.folder.name != NO_TOOLS_ON_SPANS and name != BLOCKED:
+        assert told["tool_calls"] == truth["tool_execution_count"]
+    assert bool(told["findings"]) == (truth["loops"] and name not in UNSEEN_LOOPS)
+    assert {run["status"] for run in mine} <= {"ok", "error"}
