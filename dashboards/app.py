@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 
 from analytics.alert_settings import AlertSettings
+from analytics.owners import OwnerMap
 from analytics.slo import Slo
 from collector.identity import Keys
 from collector.settings import Settings
@@ -21,10 +22,11 @@ from dashboards.pages import PAGES
 
 @dataclass(frozen=True)
 class Rules:
-    """What people wrote about objectives and alerts."""
+    """What people wrote about objectives, alerts and owners."""
 
     slos: tuple[Slo, ...] = ()
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    owners: OwnerMap = field(default_factory=OwnerMap)
 
 
 def create_app(
@@ -50,7 +52,8 @@ def create_app(
         redoc_url=None,
     )
     state, rules = app.state, rules or Rules()
-    state.store, state.settings, state.slos, state.alerts = store, settings, rules.slos, rules.alerts
+    state.store, state.settings, state.owners = store, settings, rules.owners
+    state.slos, state.alerts = rules.slos, rules.alerts
     state.clock, state.started_ns, state.version = clock, clock(), app.version
     state.start_id, state.not_ready = start_id, not_ready
     state.keys, state.sessions = keys or Keys.of(settings), Sessions()

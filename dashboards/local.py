@@ -68,13 +68,13 @@ class Local:
             "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
             "headers": headers, "client": None, "server": ("localhost", 80),
         }  # fmt: skip
-        status, parts = 500, list[bytes]()
-        gone = asyncio.Event()
+        status, parts, asked = 500, list[bytes](), False
 
         async def receive() -> MutableMapping[str, Any]:
-            if gone.is_set():
-                return {"type": "http.disconnect"}
-            gone.set()
+            nonlocal asked
+            if asked:
+                await asyncio.Event().wait()  # this caller never hangs up
+            asked = True
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: MutableMapping[str, Any]) -> None:

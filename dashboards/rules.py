@@ -1,10 +1,11 @@
-"""The rule files of a data folder: prices, objectives, alerts."""
+"""The rule files of a data folder: prices, owners, objectives, alerts."""
 
 import os
 import tomllib
 from pathlib import Path
 
 from analytics import alert_settings, openslo
+from analytics.owners import OwnerFileError, load_owners
 from analytics.pricing import PriceBook, PriceFileError, load_overrides
 from collector.errors import ConfigError
 from dashboards.app import Rules
@@ -13,8 +14,12 @@ PRICES = "prices.toml"
 
 
 def load(data: Path) -> Rules:
-    """Objectives of DIR/slos and alert rules of DIR/alerts.toml. Raises ConfigError naming the file and the key."""
-    return Rules(openslo.load(data / "slos"), alert_settings.load(data / "alerts.toml", os.environ))
+    """Objectives of DIR/slos, DIR/alerts.toml and DIR/owners.toml. Raises ConfigError naming the file and the key."""
+    slos, alerts = openslo.load(data / "slos"), alert_settings.load(data / "alerts.toml", os.environ)
+    try:
+        return Rules(slos, alerts, load_owners(data / "owners.toml"))
+    except OwnerFileError as e:
+        raise ConfigError(str(e)) from e
 
 
 def price_book(data: Path) -> PriceBook:

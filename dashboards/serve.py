@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # loaded by `_open`, while the pages' port already answers
 
 STOP_GRACE_S = 5.0
 ALERTS_EVERY_S = 5.0
+JOB_THREADS = 4
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,8 @@ def _open(settings: Settings) -> "tuple[Store, Ingest]":
 
 def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> Callable[[], None]:
     """Let the jobs run in their own threads; how to stop them."""
-    from apscheduler.schedulers.background import BackgroundScheduler  # noqa: PLC0415 - see _start
+    from apscheduler.executors.pool import ThreadPoolExecutor  # noqa: PLC0415 - see _start
+    from apscheduler.schedulers.background import BackgroundScheduler  # noqa: PLC0415
 
     from analytics import evaluate, outbox  # noqa: PLC0415
     from analytics.jobs import JOBS, Job, Runner, schedule  # noqa: PLC0415
@@ -159,10 +161,16 @@ def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> Callabl
         evaluate.evaluate(store, ruled.slos, ruled.alerts, runner.clock())
         outbox.deliver(store, ruled.alerts, runner.clock())
 
-    scheduler = BackgroundScheduler(timezone="UTC")
+    threads = ThreadPoolExecutor(JOB_THREADS)
+    scheduler = BackgroundScheduler(timezone="UTC", executors={"default": threads})
     schedule(scheduler, runner, settings.retention_days, (*JOBS, Job("alerts", ALERTS_EVERY_S, alert)))
     scheduler.start()
-    return scheduler.shutdown  # type: ignore[no-any-return]
+
+    def stop() -> None:
+        scheduler.shutdown(wait=False)  # waiting here would lock out the jobs that end just now
+        threads.shutdown()
+
+    return stop
 
 
 def _application(settings: Settings, store: "Store", ingest: "Ingest", keys: Keys, waiting: Waiting) -> Any:

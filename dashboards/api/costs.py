@@ -50,6 +50,7 @@ def get_costs(request: Request, asked: Annotated[CostsQuestion, Query()]) -> Res
         tz=asked.tz,
         limit=asked.limit,
         cursor=asked.cursor,
+        owners=request.app.state.owners,
         **filters,
     )
     return answer(request, found)

@@ -122,7 +122,8 @@ def _receiver(settings: Settings) -> Iterator[tuple[Send, Callable[[], int]]]:
     store = open_store(settings)
     ingest = Ingest(store, secret_key(settings.data), max_queue_bytes=settings.max_queue_bytes)
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, daemon=True).start()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
     ingest.start()
     importer = Credential("import", None, SCOPES)
 
@@ -142,6 +143,8 @@ def _receiver(settings: Settings) -> Iterator[tuple[Send, Callable[[], int]]]:
     finally:
         asyncio.run_coroutine_threadsafe(ingest.stop(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
         store.close()
 
 
