@@ -54,18 +54,21 @@ def summarise(spans: pl.DataFrame, runs: pl.DataFrame, calls: pl.DataFrame, find
         *(pl.col(c).fill_null(0) for c in counts if c not in money),
         *(pl.when(no_calls).then(0).otherwise(c).alias(c) for c in money),
         started_ns=pl.coalesce("root_start_ns", "first_ns"),
-        ended_ns=pl.max_horizontal("ended_ns", "last_call_ns"),
-        first_ns=pl.min_horizontal("first_ns", "first_call_ns"),
+        ended_ns=pl.max_horizontal("ended_ns", "last_call_ns", "root_start_ns"),
+        first_ns=pl.min_horizontal("first_ns", "first_call_ns", "root_start_ns"),
         root_name=pl.coalesce("root_name", "first_name"),
         error_reason=pl.when(pl.col("status") == "error").then(pl.coalesce("root_reason", "last_reason")),
     )
 
 
+def _end_ns() -> pl.Expr:
+    """When a span ended; a clock that went backwards does not end it before it began."""
+    return pl.max_horizontal("start_ns", pl.col("start_ns") + pl.col("duration_ns"))
+
+
 def _of_spans(spans: pl.DataFrame) -> pl.DataFrame:
     """Who and when, by run. A run's identity is its root's, else that of its earliest span."""
-    spans = spans.filter("counted").with_columns(
-        is_root=pl.col("row") == pl.col("root"), end_ns=pl.col("start_ns") + pl.col("duration_ns")
-    )
+    spans = spans.filter("counted").with_columns(is_root=pl.col("row") == pl.col("root"), end_ns=_end_ns())
     below = (pl.col("kind") == "agent.run") & ~pl.col("is_root") & (pl.col("own_agent").is_not_null())
     who = {c: pl.coalesce(pl.col(c).filter("is_root").first(), pl.col(c).first()) for c in INHERITED}
     return spans.group_by("run").agg(
@@ -96,7 +99,7 @@ def _of_calls(calls: pl.DataFrame) -> pl.DataFrame:
         derived_tool_calls=(tool & pl.col("derived")).sum(),
         retries=pl.col("retry").sum(),
         first_call_ns=pl.col("start_ns").min(),
-        last_call_ns=(pl.col("start_ns") + pl.col("duration_ns")).max(),
+        last_call_ns=_end_ns().max(),
     )
 
 

@@ -193,6 +193,26 @@ def test_a_failed_write_changes_nothing(store: Store, monkeypatch: pytest.Monkey
     assert one(store, "SELECT count(*) FROM calls JOIN call_groups USING (call_group)") == 2
 
 
+def test_an_absurd_root_is_replaced_too(store: Store) -> None:
+    """A root that is quarantined for its usage lies before the first counted span: its run is still written once."""
+    put(store, [agent(1, start=1, flags=int(Flag.USAGE_ABSURD)), llm(2, 1, 50, duration_ns=-(10**12))])
+    runner = Runner(store, BOOK, lambda: 0)
+    runner.run_pass(SECOND)
+    put(store, [llm(3, 1, 60, batch=2, duration_ns=-(10**12))])
+    runner.run_pass(SECOND)
+    assert [one(store, f"SELECT count(*) FROM {table}") for table in ("runs", "calls")] == [1, 2]
+
+
+def test_runs_whose_spans_are_gone_do_no_harm(store: Store) -> None:
+    """A run that the clock touches after its spans were deleted goes as well."""
+    put(store, [llm(2, 1)])
+    runner = Runner(store, BOOK, lambda: 0)
+    runner.run_pass(SECOND)
+    clear(store, "span_log")
+    assert runner.run_pass(10**6 + SILENCE_NS).traces == 1
+    assert one(store, "SELECT count(*) FROM runs") == 0
+
+
 def test_self_checks_are_no_runs(store: Store) -> None:
     """A span that proves the path reaches no total, but moves the watermark."""
     put(store, [llm(1, flags=int(Flag.SELF_CHECK))])
