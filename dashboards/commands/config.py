@@ -5,6 +5,7 @@ from argparse import Namespace
 from dataclasses import fields
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from collector.identity import require_keys_off_loopback
 from collector.settings import FILE_NAME, Settings
@@ -13,20 +14,27 @@ from dashboards.commands.asking import OK
 
 def config(args: Namespace, settings: Settings) -> int:
     """Write the examples, or check what is there. Raises ConfigError."""
-    return _init(settings) if args.action == "init" else _check(settings)
-
-
-def _init(settings: Settings) -> int:
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, text in _examples().items():
-        path = settings.data / name
-        if path.exists():
-            sys.stdout.write(f"kept   {path}\n")
-            continue
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        sys.stdout.write(f"wrote  {path}\n")
+    if args.action == "check":
+        return _check(settings)
+    for what, path in write_examples(settings.data):
+        sys.stdout.write(f"{what:6} {path}\n")
     return OK
+
+
+def write_examples(data: Path, prefix: str = "") -> list[tuple[str, Path]]:
+    """Write the examples whose place begins with `prefix`; for each `wrote` or, where a file is already, `kept`."""
+    done = []
+    for name, text in _examples().items():
+        path = data / name
+        if not name.startswith(prefix):
+            continue
+        if path.exists():
+            done.append(("kept", path))
+            continue
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        done.append(("wrote", path))
+    return done
 
 
 def _check(settings: Settings) -> int:

@@ -15,6 +15,7 @@ RUN_FILTERS = (
 COST_FILTERS = (
     "tenant", "agent", "user", "session", "environment", "service", "provider", "model", "tool_server", "tool", "run",
 )  # fmt: skip
+SHORT_ID = 12
 PERIOD = ("from", "to", "tz")
 PAGE = ("limit", "cursor")
 
@@ -34,7 +35,7 @@ def runs(args: Namespace, settings: Settings) -> int:
         )
         return OK
     columns: list[Column] = [
-        ("run", "left", tables.text("run_id")),
+        ("run", "left", _short),
         ("status", "left", tables.status),
         ("agent", "left", lambda r: format.inert(r["agent"] or r["name"])),
         ("tenant", "left", tables.text("tenant")),
@@ -89,7 +90,7 @@ def findings(args: Namespace, settings: Settings) -> int:
     columns: list[Column] = [
         ("severity", "left", tables.text("severity")),
         ("rule", "left", tables.text("rule")),
-        ("run", "left", tables.text("run_id")),
+        ("run", "left", _short),
         ("agent", "left", tables.text("agent")),
         ("began", "right", tables.ago("started_at")),
         ("wasted", "right", tables.usd("wasted_usd")),
@@ -161,6 +162,12 @@ def _whole_id(source: Any, given: str) -> str:
     if len(ids) > 1:
         raise CommandError(f"{len(ids)} or more runs begin with {format.inert(given)}: give more digits", NO)
     return str(ids[0])
+
+
+def _short(row: tables.Row) -> str:
+    """So much of a run id as `show` needs; all of it where several runs share a trace."""
+    run_id = str(row["run_id"])
+    return run_id if "-" in run_id else run_id[:SHORT_ID]
 
 
 def _failed(calls: int, errors: int) -> str:

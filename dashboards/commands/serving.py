@@ -11,6 +11,7 @@ from pathlib import Path
 
 from collector.settings import Settings
 from dashboards.client import Server
+from dashboards.commands import config
 from dashboards.commands.asking import OK
 
 log = logging.getLogger(__name__)
@@ -39,13 +40,13 @@ def _demo(settings: Settings, args: Namespace) -> int:
     prices = settings.data / "prices.toml"
     if not prices.exists():  # frozen, so that the costs that the samples name hold
         prices.write_text(resources.files("sample_traces").joinpath("prices.toml").read_text())
+    config.write_examples(settings.data, "slos/")
     done = threading.Event()
 
     def ready(addresses: Server) -> None:
         sys.stdout.write(
-            f"spanledger runs at {addresses.pages}\n"
-            f"It takes OTLP at {addresses.otlp_http} and {addresses.otlp_grpc}. The sample agents are sending; "
-            "Ctrl-C stops.\n"
+            f"The pages are at {addresses.pages}\n"
+            f"The sample agents are sending to {addresses.otlp_http}; Ctrl-C stops.\n"
         )
         sys.stdout.flush()
         threading.Thread(target=_play, args=(addresses.otlp_http, None if args.once else done), daemon=True).start()
