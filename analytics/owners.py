@@ -10,6 +10,7 @@ proportion to the shares. Hence every grouping by owner adds up to the same tota
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ MAX_SHARES = 10_000
 _PATTERNS = ("tenant", "agent", "service")
 _KEYS = {"team", "cost_centre", "shares", "valid_from", "valid_to", *_PATTERNS}
 _EVER_NS = (-(2**63), 2**63 - 1)
-_SHARES = {
+_SHARES: dict[str, Any] = {
     "call_group": pl.Int32, "valid_from_ns": pl.Int64, "valid_to_ns": pl.Int64, "owner": pl.String,
     "place": pl.Int32, "shares": pl.List(pl.Int32), "share": pl.Int32, "before": pl.Int32, "whole": pl.Int32,
 }  # fmt: skip
@@ -52,8 +53,8 @@ class OwnerEntry:
     def extent_ns(self) -> tuple[int, int]:
         """When the entry holds, in ns since 1970, half-open."""
         first, last = self.valid_from, self.valid_to
-        begin = _EVER_NS[0] if first is None else _midnight_ns(first)
-        return begin, _EVER_NS[1] if last is None else _midnight_ns(last + timedelta(days=1))
+        begin = _EVER_NS[0] if first is None else midnight_ns(first)
+        return begin, _EVER_NS[1] if last is None else midnight_ns(last + timedelta(days=1))
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def load_owners(path: Path) -> OwnerMap:
     tables = document.get("owner", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise OwnerFileError(f"{path}: owner is not a list of entries: write [[owner]] with two brackets")
-    entries, centres = [], {}
+    entries, centres = [], dict[str, str]()
     for number, table in enumerate(tables, start=1):
         place = f"{path}: [[owner]] entry {number}"
         entries.append(_entry(place, table))
@@ -132,7 +133,7 @@ def _intervals(entries: list[OwnerEntry]) -> list[tuple[int, int, OwnerEntry | N
     bounds = sorted({*_EVER_NS, *(bound for entry in entries for bound in entry.extent_ns)})
     return [
         (begin, end, next((e for e in reversed(entries) if e.extent_ns[0] <= begin < e.extent_ns[1]), None))
-        for begin, end in zip(bounds, bounds[1:], strict=False)
+        for begin, end in pairwise(bounds)
     ]
 
 
@@ -144,19 +145,20 @@ def _entry(place: str, table: dict[str, Any]) -> OwnerEntry:
     shares = _shares(place, table["shares"]) if "shares" in table else ((_text(place, "team", table), 1),)
     if "cost_centre" in table and "team" not in table:
         raise OwnerFileError(f"{place}: cost_centre: belongs to an entry with a team")
-    days = {key: _day(place, key, table) for key in ("valid_from", "valid_to") if key in table}
+    days: dict[str, Any] = {key: _day(place, key, table) for key in ("valid_from", "valid_to") if key in table}
     if len(days) == 2 and days["valid_to"] < days["valid_from"]:
         raise OwnerFileError(f"{place}: valid_to = {days['valid_to']}: is before valid_from: exchange them")
-    return OwnerEntry(shares, **{key: _text(place, key, table) for key in _PATTERNS if key in table}, **days)
+    patterns: dict[str, Any] = {key: _text(place, key, table) for key in _PATTERNS if key in table}
+    return OwnerEntry(shares, **patterns, **days)
 
 
 def _shares(place: str, value: Any) -> tuple[tuple[str, int], ...]:
-    whole = isinstance(value, dict) and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in value.values())
-    if not whole or not value or sum(value.values()) > MAX_SHARES:
-        raise OwnerFileError(
-            f"{place}: shares: write whole numbers above 0 such as {{ search = 60, billing = 40 }}, at most {MAX_SHARES} together"
-        )
-    return tuple(value.items())
+    shares = list(value.items()) if isinstance(value, dict) else []
+    whole = all(isinstance(share, int) and not isinstance(share, bool) and share > 0 for _, share in shares)
+    if not shares or not whole or sum(share for _, share in shares) > MAX_SHARES:
+        remedy = f"write whole numbers above 0, at most {MAX_SHARES} together: {{ search = 60, billing = 40 }}"
+        raise OwnerFileError(f"{place}: shares: {remedy}")
+    return tuple(shares)
 
 
 def _text(place: str, key: str, table: dict[str, Any]) -> str:
@@ -173,5 +175,6 @@ def _day(place: str, key: str, table: dict[str, Any]) -> date:
     return value
 
 
-def _midnight_ns(day: date) -> int:
+def midnight_ns(day: date) -> int:
+    """The beginning of a day (UTC) in ns since 1970."""
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 10**9

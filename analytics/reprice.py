@@ -106,7 +106,7 @@ def undo(store: Store, number: int, *, actor: str, now_ns: int) -> Repriced:
         if _rows(c, "SELECT 1 FROM reprices WHERE undoes = ?", number):
             raise RepriceError(f"repricing {number} was taken back already")
         if not _rows(c, "SELECT 1 FROM reprice_changes WHERE reprice = ? LIMIT 1", number):
-            raise RepriceError(f"repricing {number} changed no call, or is older than 90 days: there is nothing to undo")
+            raise RepriceError(f"repricing {number} changed no call, or is older than 90 days: nothing can be undone")
         from_ns, to_ns, model, version, _ = asked[0]
         c.execute(_FIND, [number])
         difference = c.sql(_UNDO_DIFFERENCE).pl()
@@ -114,7 +114,7 @@ def undo(store: Store, number: int, *, actor: str, now_ns: int) -> Repriced:
         c.execute(query("reprice_runs"))
         c.execute("DROP TABLE places")
         c.execute("DELETE FROM reprice_changes WHERE reprice = ?", [number])
-        result = _summed(_next_number(c), version, difference.select(*_SCHEMA).cast(_SCHEMA))  # type: ignore[arg-type]
+        result = _summed(_next_number(c), version, difference.select(*_SCHEMA).cast(_SCHEMA))
         _audit(c, result, Selection(from_ns, to_ns, model), actor, now_ns, undoes=number)
     return result
 
@@ -247,7 +247,7 @@ def _audit(c: Cursor, done: Repriced, asked: Selection, actor: str, now_ns: int,
     c.execute(
         "INSERT INTO reprices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            done.reprice, undoes, now_ns, actor, asked.from_ns, asked.to_ns, asked.model, done.price_version, done.calls,
-            done.changed_calls, Decimal(done.old_pusd), Decimal(done.new_pusd),
+            done.reprice, undoes, now_ns, actor, asked.from_ns, asked.to_ns, asked.model, done.price_version,
+            done.calls, done.changed_calls, Decimal(done.old_pusd), Decimal(done.new_pusd),
         ],
     )  # fmt: skip

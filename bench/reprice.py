@@ -1,6 +1,6 @@
 """How long it takes to price stored calls again: preview, apply, undo.
 
-    python bench/reprice.py --calls 5000000     (needs about 1 GB of disk in --dir)
+    python -m bench.reprice --calls 5000000     (needs about 1 GB of disk in --dir)
 
 The calls are those of bench/pricing.py, ten to a run; the new book makes the first of its models dearer, or with
 --all every model.
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pricing import calls as random_calls
 
 from analytics.pricing.book import PriceBook
 from analytics.pricing.charge import price_calls
 from analytics.pricing.entries import ModelEntry
 from analytics.reprice import Selection, preview, reprice, undo
+from bench.pricing import calls as random_calls
 from collector.store import Cursor, Store
 
 GROUP = ("provider", "model", "request_model", "tenant", "service_tier")
@@ -100,7 +100,9 @@ def main() -> None:
         print(f"preview: {time.monotonic() - began:.2f} s, {shown.changed_calls:,} of {shown.calls:,} calls change")
         began = time.monotonic()
         done = reprice(store, book, Selection(), actor="bench", now_ns=1)
-        print(f"reprice: {time.monotonic() - began:.2f} s, {done.old_pusd / 1e12:,.2f} to {done.new_pusd / 1e12:,.2f} USD")
+        print(
+            f"reprice: {time.monotonic() - began:.2f} s, {done.old_pusd / 1e12:,.2f} to {done.new_pusd / 1e12:,.2f} USD"
+        )
         began = time.monotonic()
         undo(store, done.reprice or 0, actor="bench", now_ns=2)
         print(f"undo: {time.monotonic() - began:.2f} s")

@@ -115,20 +115,11 @@ def list_costs(
     Raises BadQuestion.
     """
     listings.require_limit(limit)
-    if unknown := [key for key in group_by if key not in GROUP_KEYS]:
-        raise BadQuestion("group_by", f"{unknown[0]!r} is not a group key: use {', '.join(GROUP_KEYS)}")
-    if unknown := [key for key in filters if key not in FILTERS]:
-        raise BadQuestion(unknown[0], f"costs cannot be filtered by {unknown[0]}: use {', '.join(FILTERS)}")
     after = listings.place_of(cursor, str, str, str)
     page = dict(zip(("after_moment", "after_cheap", "after_place"), after, strict=True)) | {"limit": limit + 1}
-    chosen = [key for key in DESCRIBED if key in group_by]
-    columns = [column for key in group_by for column in OF_CALL.get(key, ())]
     with listings.reading(store) as c:
-        require_zone(c, tz)
-        name_owners(c, owners if "owner" in group_by else None)
-        c.execute("SET VARIABLE columns = ?", [[*columns, "number"]])
-        asked = {"keys": [*chosen, *(set(group_by) & {"day", "hour"})], "tz": tz, "from_ns": from_ns, "to_ns": to_ns}
-        total, *found = listings.rows(c, "costs", asked | page | _exact(c, filters))
+        asked = prepare(c, group_by, from_ns, to_ns, tz, owners, filters)
+        total, *found = listings.rows(c, "costs", asked | page)
         last = found[limit - 1] if len(found) > limit else None
         return {
             "items": [{**_keys(row, group_by), **_sums(row)} for row in found[:limit]],  # type: ignore[typeddict-item]
@@ -136,6 +127,31 @@ def list_costs(
             "next_cursor": listings.bookmark(last["moment"], str(last["cheap"]), last["place"]) if last else None,
             **listings.currency(c, now_ns),
         }
+
+
+def prepare(
+    c: Cursor,
+    group_by: Sequence[str],
+    from_ns: int,
+    to_ns: int,
+    tz: str,
+    owners: OwnerMap,
+    filters: Mapping[str, str | None],
+) -> dict[str, Any]:
+    """Make the cursor ready for the query `costs`, and give the parameters of its question, not those of its page.
+
+    Raises BadQuestion.
+    """
+    if unknown := [key for key in group_by if key not in GROUP_KEYS]:
+        raise BadQuestion("group_by", f"{unknown[0]!r} is not a group key: use {', '.join(GROUP_KEYS)}")
+    if unknown := [key for key in filters if key not in FILTERS]:
+        raise BadQuestion(unknown[0], f"costs cannot be filtered by {unknown[0]}: use {', '.join(FILTERS)}")
+    require_zone(c, tz)
+    name_owners(c, owners if "owner" in group_by else None)
+    columns = [column for key in group_by for column in OF_CALL.get(key, ())]
+    c.execute("SET VARIABLE columns = ?", [[*columns, "number"]])
+    keys = [key for key in (*DESCRIBED, "day", "hour") if key in group_by]
+    return {"keys": keys, "tz": tz, "from_ns": from_ns, "to_ns": to_ns} | _exact(c, filters)
 
 
 def _exact(c: Cursor, filters: Mapping[str, str | None]) -> dict[str, Any]:

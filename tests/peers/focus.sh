@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts the FOCUS validator into a virtual environment of its own, .deps/focus: its dependencies are older than ours.
-# It asks for Python 3.12 for the sake of a single f-string, which is written anew here for 3.11.
+# Newer pyarrow wants a numpy that it does not. It asks for Python 3.12 for the sake of a single f-string, which is written anew here for 3.11.
 # Runs again at no cost. PYTHON names the interpreter (default: that of .venv, else python3).
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -9,7 +9,7 @@ python=${PYTHON:-$root/.venv/bin/python}
 [ -x "$python" ] || python=python3
 if [ ! -e "$venv/done" ]; then
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install -q --disable-pip-version-check --ignore-requires-python focus-validator==2.2.1
+    "$venv/bin/pip" install -q --disable-pip-version-check --ignore-requires-python focus-validator==2.2.1 "pyarrow<22"
     "$venv/bin/python" - <<'PYTHON'
 import sysconfig
 from pathlib import Path
