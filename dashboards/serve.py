@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
 from collector import telemetry
+from collector.connection import Connection
 from collector.errors import StoreError
 from collector.identity import Keys, require_keys_off_loopback
 from collector.ports import listen
@@ -112,6 +114,7 @@ class _Pages:
         listener = listen(settings.host, settings.port, "port")
         config = uvicorn.Config(
             app,
+            http=cast(type[asyncio.Protocol], partial(Connection, head_timeout_s=settings.limits.head_timeout_s)),
             ws="none",
             lifespan="off",
             log_config=None,
