@@ -1,11 +1,12 @@
 """The jobs: what happens between a stored span and an answer. All I/O of the analysis of runs is here."""
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -220,14 +221,16 @@ JOBS: tuple[Job, ...] = (
 
 
 def schedule(scheduler: Any, runner: Runner, retention_days: float, jobs: Sequence[Job] = JOBS) -> None:
-    """Let an APScheduler run the jobs; each rests `every_s` after it ended, so a long one never overlaps itself."""
-
-    def once(job: Job) -> None:
-        try:
-            job.run(runner, retention_days)
-        finally:
-            later = datetime.now(UTC) + timedelta(seconds=job.every_s)
-            scheduler.add_job(once, "date", [job], run_date=later, name=job.name, misfire_grace_time=None)
-
+    """Let an APScheduler run the jobs at once and then every `every_s`; a turn is skipped while the last one runs."""
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a skipped turn is no news
     for job in jobs:
-        scheduler.add_job(once, "date", [job], name=job.name, misfire_grace_time=None)
+        scheduler.add_job(
+            job.run,
+            "interval",
+            [runner, retention_days],
+            seconds=job.every_s,
+            next_run_time=datetime.now(UTC),
+            name=job.name,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
