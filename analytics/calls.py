@@ -75,6 +75,7 @@ def model_calls(spans: pl.DataFrame) -> pl.DataFrame:
     leaf = is_call & (inner_calls == 0) & ~sums & spans["counted"].to_numpy()
     calls = spans.filter(pl.Series(leaf)).select(*COMMON, *TOLD_BY_MODEL, "response_hash")
     calls = _fill_gaps(_without_empty_usage(calls), spans, outer, inner_calls)
+    calls = _without_twins(calls)
     return _aggregates(calls, spans, leaf).with_columns(kind=pl.lit("llm.call"), derived=False).drop("response_hash")
 
 
@@ -98,6 +99,24 @@ def _fill_gaps(calls: pl.DataFrame, spans: pl.DataFrame, outer: Rows, inner_call
         ).select(calls.columns)
         around = np.where(around >= 0, outer[around], -1)
     return calls
+
+
+def _without_twins(calls: pl.DataFrame) -> pl.DataFrame:
+    """Spans beside each other that tell of one response are one call: the first one with usage, its gaps filled."""
+    twins = calls.filter(pl.col("response_hash").is_not_null() & pl.struct("run", "response_hash").is_duplicated())
+    if twins.is_empty():
+        return calls
+    merged = (
+        twins.sort(pl.coalesce("input_tokens", "output_tokens").is_null(), "row")
+        .group_by("run", "response_hash", maintain_order=True)
+        .agg(
+            pl.col(c).drop_nulls().first() if c in TOLD_BY_MODEL else pl.first(c)
+            for c in calls.columns
+            if c not in ("run", "response_hash")
+        )
+        .select(calls.columns)
+    )
+    return pl.concat([calls.join(twins, on="row", how="anti"), merged]).sort("row")
 
 
 def _same_call() -> pl.Expr:
@@ -208,8 +227,8 @@ def _outermost(calls: pl.DataFrame) -> pl.DataFrame:
 def derived_calls(spans: pl.DataFrame, parts: pl.DataFrame, with_tools: pl.Series, failed: pl.Series) -> pl.DataFrame:
     """Tool calls that model messages name, one per call id, in runs that send no tool spans (not in `with_tools`).
 
-    A call happened after the answer that asked for it, else before the request that told its result. What the last
-    model call of a failed run asked for and nobody answered was not executed.
+    A call happened after the answer that asked for it; one that is only answered was asked for by another run. What
+    the last model call of a failed run asked for and nobody answered was not executed.
     """
     holders = spans.filter(pl.col("counted") & ~pl.col("run").is_in(with_tools.implode()))
     keys = ["batch", "trace_hi", "trace_lo", "span_id"]
@@ -233,7 +252,7 @@ def derived_calls(spans: pl.DataFrame, parts: pl.DataFrame, with_tools: pl.Serie
     unheard = pl.col("run").is_in(failed.implode()) & (pl.col("row") >= pl.col("last")).fill_null(True)
     return (
         calls.join(last, on="run", how="left", maintain_order="left")
-        .filter(pl.col("answered") | ~unheard)
+        .filter(pl.col("asked") & (pl.col("answered") | ~unheard))
         .with_columns(
             kind=pl.lit("tool.call"),
             derived=True,
