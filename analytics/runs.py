@@ -14,18 +14,30 @@ INHERITED = ("tenant", "user", "session", "client", "environment", "service", "s
 def judge(spans: pl.DataFrame, runs: pl.DataFrame, now_ns: int) -> pl.DataFrame:
     """The runs with `status`, `due_ns` (when the clock alone changes it), `arrived_ns` and what the root says.
 
-    A root that came decides: `error` if its own status is, else `ok`; errors below that it handled do not count.
+    A root that came decides: `error` if its own status is, else `ok`; errors below that it handled do not count. An
+    agent.run that names no agent is only a wrapper around the agents in it: it ended as the last of them did.
     Without one a run is `running` for ten minutes after its last arrival, then `incomplete` if the trace's own root
     has ended (the process went on without it), else `stuck`.
     """
     last = spans.filter("counted").group_by("run").agg(arrived_ns=pl.col("batch").max() * BATCH_NS)
     roots = spans.select(
-        root="row", root_name="name", root_status="status", root_reason="error_reason", root_start_ns="start_ns"
+        root="row",
+        root_name="name",
+        root_status="status",
+        root_reason="error_reason",
+        root_start_ns="start_ns",
+        wrapper=(pl.col("kind") == "agent.run") & pl.col("own_agent").is_null(),
     )
+    agents = spans.filter((pl.col("kind") == "agent.run") & pl.col("own_agent").is_not_null() & pl.col("counted"))
+    ended = agents.sort(_end_ns(), "row").group_by("run").agg(last_status=pl.last("status"))
     came, due_ns = pl.col("root") >= 0, pl.col("arrived_ns") + SILENCE_NS
     return (
         runs.join(last, on="run", how="left", maintain_order="left")
         .join(roots, on="root", how="left", maintain_order="left")
+        .join(ended, on="run", how="left", maintain_order="left")
+        .with_columns(
+            root_status=pl.when("wrapper").then(pl.coalesce("last_status", "root_status")).otherwise("root_status")
+        )
         .with_columns(
             status=pl.when(came)
             .then(pl.when(pl.col("root_status") == "error").then(pl.lit("error")).otherwise(pl.lit("ok")))
@@ -36,6 +48,7 @@ def judge(spans: pl.DataFrame, runs: pl.DataFrame, now_ns: int) -> pl.DataFrame:
             .otherwise(pl.lit("stuck")),
             due_ns=pl.when(~came & (now_ns < due_ns)).then(due_ns),
         )
+        .drop("wrapper", "last_status")
     )
 
 
