@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 APT := $(if $(filter 0,$(shell id -u)),,sudo -n) apt-get
 
-.PHONY: help demo test fast check format lock bench clean
+.PHONY: help demo test fast lint format lock bench clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -15,13 +15,13 @@ help: ## list the commands
 demo: .venv/run.stamp ## start spanledger with sample traces on loopback and print the address
 	@$(BIN)/spanledger demo
 
-test: check .deps/stamp ## run every check and test
+test: lint .deps/stamp ## run every check and test
 	PATH="$(CURDIR)/.deps/bin:$$PATH" $(BIN)/python -m pytest -n 2
 
 fast: .venv/dev.stamp ## run the tests that take no time
 	PATH="$(CURDIR)/.deps/bin:$$PATH" $(BIN)/python -m pytest -n 2 -m "not slow"
 
-check: .venv/dev.stamp ## lint, format, types, walls between the packages
+lint: .venv/dev.stamp ## lint, format, types, walls between the packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,6 +30,9 @@ check: .venv/dev.stamp ## lint, format, types, walls between the packages
 format: .venv/dev.stamp ## write the code in the one format
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+bench: .venv/run.stamp ## measure ingest: a million spans of known truth over 4 and 64 connections
+	$(BIN)/python -m bench.ingest
 
 lock: .venv/dev.stamp ## write the lock files anew from pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet -o requirements.lock pyproject.toml

@@ -1,6 +1,6 @@
 """Writes a file of OTLP requests for load tests: the sample scenarios, many times over, with fresh ids and times.
 
-    python bench/generate.py --spans 3000000 --per-request 512 --out load-512.otlp
+    python -m bench.generate --spans 3000000 --per-request 512 --out load-512.otlp
 
 Because the load is made of the sample scenarios, its truth is known: OUT.truth.json says how many runs, calls and
 tokens it holds and what they cost by `sample_traces/prices.toml`. Ids are new in every file.
@@ -41,13 +41,19 @@ class Run:
 
 def template(scenario_name: str) -> Run:
     """One run of a scenario, taken from the real SDK and encoder."""
-    memory, now_ns = InMemorySpanExporter(), time.time_ns()
-    scenario = play.load(scenario_name)
+    memories: list[InMemorySpanExporter] = []  # one a service: each is closed with its provider
+
+    def memory() -> InMemorySpanExporter:
+        memories.append(InMemorySpanExporter())
+        return memories[-1]
+
+    scenario, now_ns = play.load(scenario_name), time.time_ns()
     scenario["plays"] = [scenario["plays"][0] | {"minutes_ago": 0}]
-    player = play.Player(lambda: memory)
+    player = play.Player(memory)
     player.play(scenario, now_ns)
     player.close()
-    return Run(scenario_name, list(encode_spans(memory.get_finished_spans()).resource_spans), now_ns)
+    spans = [span for exporter in memories for span in exporter.get_finished_spans()]
+    return Run(scenario_name, list(encode_spans(spans).resource_spans), now_ns)
 
 
 def copies(run: Run, shift_ns: int) -> Iterator[tuple[ResourceSpans, Span]]:
@@ -105,7 +111,8 @@ def truth(runs: Counter[str]) -> dict[str, object]:
     """What so many runs of each scenario add up to."""
     expected = play.expected()
     sums: dict[str, object] = {key: sum(expected[name][key] * n for name, n in runs.items()) for key in SUMMED}
-    sums["cost_usd"] = str(sum(Decimal(expected[name]["cost_usd"]) * n for name, n in runs.items()))
+    cost_usd = sum((Decimal(expected[name]["cost_usd"]) * n for name, n in runs.items()), Decimal(0))
+    sums["cost_usd"] = f"{cost_usd.normalize():f}"
     sums["findings"] = dict(sum((Counter(expected[name]["findings"] * n) for name, n in runs.items()), Counter()))
     return {"runs": runs.total(), "runs_by_scenario": dict(runs), **sums}
 

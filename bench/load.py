@@ -1,6 +1,6 @@
 """Sends a file of OTLP requests over HTTP and measures what is acknowledged.
 
-    python bench/load.py --url http://127.0.0.1:4318 load-512.otlp --connections 64
+    python -m bench.load --url http://127.0.0.1:4318 load-512.otlp --connections 64
 
 Closed loop: each connection sends its next request when the last one is answered. With --rate the requests are due
 at a fixed pace instead, and a latency counts from the time its request was due. 429 and 503 are sent again after the

@@ -58,6 +58,15 @@ def test_examples_are_commands_that_exist() -> None:
         parser().parse_args(shlex.split(line.rstrip("& "), comments=True))
 
 
+def test_every_benchmark_is_documented() -> None:
+    """bench/README.md has one row a script."""
+    page = (ROOT / "bench" / "README.md").read_text()
+
+    assert [file.name for file in tracked() if file.parts[0] == "bench" and f"| `{file.name}` |" not in page] == [
+        "README.md"
+    ]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every link and picture of a document names a file of the repository."""
