@@ -6,6 +6,7 @@ from importlib import resources
 
 import polars as pl
 
+from analytics.echoes import BY_SESSION, logged
 from collector.semconv import Flag
 from collector.store import Cursor
 
@@ -23,6 +24,13 @@ class Frames:
     traces: pl.DataFrame
     spans: pl.DataFrame
     tool_parts: pl.DataFrame
+
+    def of(self, traces: pl.DataFrame) -> "Frames":
+        """What belongs to some of the traces."""
+        some = (
+            f.join(traces, on=["trace_hi", "trace_lo"], how="semi") for f in (self.traces, self.spans, self.tool_parts)
+        )
+        return Frames(*some)
 
 
 @cache
@@ -55,9 +63,17 @@ def read_traces(cursor: Cursor, traces: pl.DataFrame, first: int, upto: int) -> 
 
 
 def _linked(cursor: Cursor, spans: pl.DataFrame, upto: int) -> pl.DataFrame:
-    """Traces with one of the run ids of `spans` that are not wanted yet."""
+    """Traces with one of the run ids of `spans` that are not wanted yet; and where log records name only the session,
+    the traces of that session."""
+    by_session = spans.filter(pl.col("dialect").is_in(BY_SESSION))
+    sessions = by_session["own_session"].drop_nulls().unique()
+    found = pl.DataFrame(schema={"trace_hi": pl.UInt64, "trace_lo": pl.UInt64})
+    if len(sessions):
+        cursor.register("wanted_sessions", sessions.alias("session").to_frame())
+        everything = int(logged(by_session))
+        found = rows(cursor, "linked_sessions", upto=upto, self_check=SELF_CHECK, all=everything)
     refs = pl.concat([spans["own_run_ref"], spans["resource_run_ref"]]).drop_nulls().unique()
     if refs.is_empty():
-        return pl.DataFrame(schema={"trace_hi": pl.UInt64, "trace_lo": pl.UInt64})
+        return found
     cursor.register("refs", refs.alias("run_ref").to_frame())
-    return rows(cursor, "linked_traces", upto=upto, self_check=SELF_CHECK)
+    return pl.concat([found, rows(cursor, "linked_traces", upto=upto, self_check=SELF_CHECK)]).unique()

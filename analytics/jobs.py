@@ -4,8 +4,9 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,8 @@ from analytics.pricing.book import PriceBook
 from analytics.slo import MINUTE_NS
 from collector.dimensions import Dictionary
 from collector.store import Cursor, Store
+
+log = logging.getLogger(__name__)
 
 PASS_SPANS = 60_000  # new spans that a pass takes on, in whole batches
 DEEP = 0.25  # a backlog of ingest that is fuller than this comes first
@@ -78,6 +81,20 @@ def analyse(
     return Analysis(rows, calls, findings.with_columns(finding_id=_finding_ids(findings)), runless)
 
 
+def analyse_all(read: frames.Frames, bookings: pl.DataFrame, book: PriceBook, now_ns: int) -> Analysis:
+    """`analyse`, and should one trace make it fail, all the others: that one is logged and has no run."""
+    try:
+        return analyse(read, bookings, book, now_ns)
+    except Exception:
+        traces = read.traces.select(TRACE).unique(maintain_order=True)
+        if len(traces) == 1:
+            log.exception("a trace could not be analysed and is left out", extra={"trace": traces.row(0)})
+            return analyse(read.of(traces.clear()), bookings, book, now_ns)
+    half = len(traces) // 2
+    parts = [analyse_all(read.of(some), bookings, book, now_ns) for some in (traces[:half], traces[half:])]
+    return Analysis(*(pl.concat([getattr(p, f.name) for p in parts]) for f in fields(Analysis)))
+
+
 def _finding_ids(findings: pl.DataFrame) -> pl.Series:
     """The same finding keeps its id: rule, tenant, run and first evidence."""
     first = findings.select("rule", "tenant", "run_id", pl.col("span_ids").list.first()).iter_rows()
@@ -133,6 +150,12 @@ class Runner:
             self.last = result
             return result
 
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """A context in which no pass runs, for acts that change runs and calls."""
+        with self._lock:
+            yield
+
     def delete_old(self, now_ns: int, retention_days: float) -> upkeep.Deleted:
         """See `upkeep.delete_old`; never in the middle of a pass."""
         with self._lock:
@@ -149,7 +172,7 @@ class Runner:
             cursor.register("wanted", read.traces)
             extent = frames.rows(cursor, "old_runs").row(0, named=True)
             bookings = frames.rows(cursor, "old_bookings", **_bounds(extent))
-            self._replace(read.traces, extent, analyse(read, bookings, self.book, now_ns), upto, now_ns)
+            self._replace(read.traces, extent, analyse_all(read, bookings, self.book, now_ns), upto, now_ns)
         elif upto > after:
             with self.store.transaction() as writing:
                 _set_watermark(writing, upto, now_ns)

@@ -193,6 +193,22 @@ def test_a_failed_write_changes_nothing(store: Store, monkeypatch: pytest.Monkey
     assert one(store, "SELECT count(*) FROM calls JOIN call_groups USING (call_group)") == 2
 
 
+def test_one_bad_trace_costs_only_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace that cannot be analysed is logged and left out; the runs beside it are written and the pass goes on."""
+    put(store, [s for n in range(1, 8) for s in (agent(10 * n, trace_lo=n), llm(10 * n + 1, 10 * n, trace_lo=n))])
+    analyse = jobs.analyse
+
+    def fail(read: Any, *rest: Any) -> Any:
+        if 3 in read.spans["trace_lo"]:
+            raise ValueError("odd trace")
+        return analyse(read, *rest)
+
+    monkeypatch.setattr(jobs, "analyse", fail)
+    assert not Runner(store, BOOK, lambda: 0).run_pass(SECOND).behind
+    assert one(store, "SELECT list(trace_lo ORDER BY trace_lo) FROM runs") == [1, 2, 4, 5, 6, 7]
+    assert one(store, "SELECT count(*) FROM calls") == 6
+
+
 def test_an_absurd_root_is_replaced_too(store: Store) -> None:
     """A root that is quarantined for its usage lies before the first counted span: its run is still written once."""
     put(store, [agent(1, start=1, flags=int(Flag.USAGE_ABSURD)), llm(2, 1, 50, duration_ns=-(10**12))])
