@@ -156,6 +156,12 @@ class Runner:
         with self._lock:
             yield
 
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """A context in which no pass runs, for acts that change runs and calls."""
+        with self._lock:
+            yield
+
     def delete_old(self, now_ns: int, retention_days: float) -> upkeep.Deleted:
         """See `upkeep.delete_old`; never in the middle of a pass."""
         with self._lock:

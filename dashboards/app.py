@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 
 from analytics.alert_settings import AlertSettings
 from analytics.owners import OwnerMap
+from analytics.pricing.book import PriceBook
 from analytics.slo import Slo
 from collector.identity import Keys
 from collector.settings import Settings
@@ -37,12 +39,15 @@ def create_app(
     rules: Rules | None = None,
     start_id: str = "",
     not_ready: Callable[[], str | None] = lambda: None,
+    book: Callable[[], PriceBook] = PriceBook.seeded,
+    quiet: Callable[[], AbstractContextManager[None]] = nullcontext,
     clock: Callable[[], int] = time.time_ns,
 ) -> FastAPI:
     """Pages and API over `store`.
 
     `keys` guard it (by default those of the settings), `start_id` tells this start of a server from others,
-    `not_ready` gives the reason why spans are not being stored.
+    `not_ready` gives the reason why spans are not being stored, `book` the price book in force, `quiet` a context in
+    which no job changes runs.
     """
     app = FastAPI(
         title="spanledger",
@@ -56,6 +61,7 @@ def create_app(
     state.slos, state.alerts = rules.slos, rules.alerts
     state.clock, state.started_ns, state.version = clock, clock(), app.version
     state.start_id, state.not_ready = start_id, not_ready
+    state.book, state.quiet = book, quiet
     state.keys, state.sessions = keys or Keys.of(settings), Sessions()
     for router in (*ROUTERS, login.router, *PAGES):
         app.include_router(router)

@@ -42,7 +42,13 @@ class Local:
         self._store = open_store(settings)
         if current:
             catch_up(self._store, settings.data)
-        self._app = create_app(self._store, settings, keys=Keys([], anonymous=SCOPES), rules=rules.load(settings.data))
+        self._app = create_app(
+            self._store,
+            settings,
+            keys=Keys([], anonymous=SCOPES),
+            rules=rules.load(settings.data),
+            book=lambda: rules.price_book(settings.data),
+        )
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Reply:
         """The answer to a question."""

@@ -27,6 +27,7 @@ from dashboards.client import Server, announce, running, withdraw
 from dashboards.waiting import Waiting
 
 if TYPE_CHECKING:  # loaded by `_open`, while the pages' port already answers
+    from analytics.jobs import Runner
     from collector.ingest import Ingest
     from collector.store import Store
 
@@ -77,7 +78,7 @@ async def _start(
     store, ingest = await asyncio.to_thread(_open, settings)
     stack.callback(store.close)
     stack.push_async_callback(pages.stop)  # nobody reads while the store closes
-    stop_jobs = await asyncio.to_thread(_start_jobs, settings, store, ingest)
+    runner, stop_jobs = await asyncio.to_thread(_start_jobs, settings, store, ingest)
     stack.push_async_callback(asyncio.to_thread, stop_jobs)
     await asyncio.to_thread(ingest.start)
     stack.push_async_callback(ingest.stop)
@@ -85,7 +86,7 @@ async def _start(
     stack.push_async_callback(otlp_http.stop, STOP_GRACE_S)
     otlp_grpc = await grpc.serve(ingest, keys, settings.host, settings.grpc_port, settings.limits)
     stack.push_async_callback(otlp_grpc.stop, STOP_GRACE_S)
-    waiting.app = await asyncio.to_thread(_application, settings, store, ingest, keys, waiting)
+    waiting.app = await asyncio.to_thread(_application, settings, store, ingest, runner, keys, waiting)
     server = Server(
         pid=os.getpid(),
         start_id=waiting.start_id,
@@ -146,8 +147,8 @@ def _open(settings: Settings) -> "tuple[Store, Ingest]":
     return store, Ingest(store, secret_key(settings.data), max_queue_bytes=settings.max_queue_bytes)
 
 
-def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> Callable[[], None]:
-    """Let the jobs run in their own threads; how to stop them."""
+def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> "tuple[Runner, Callable[[], None]]":
+    """Let the jobs run in their own threads; who runs them, and how to stop them."""
     from apscheduler.executors.pool import ThreadPoolExecutor  # noqa: PLC0415 - see _start
     from apscheduler.schedulers.background import BackgroundScheduler  # noqa: PLC0415
 
@@ -173,10 +174,12 @@ def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> Callabl
         scheduler.shutdown(wait=False)  # waiting here would lock out the jobs that end just now
         threads.shutdown()
 
-    return stop
+    return runner, stop
 
 
-def _application(settings: Settings, store: "Store", ingest: "Ingest", keys: Keys, waiting: Waiting) -> Any:
+def _application(
+    settings: Settings, store: "Store", ingest: "Ingest", runner: "Runner", keys: Keys, waiting: Waiting
+) -> Any:
     """Pages and API."""
     from dashboards import rules  # noqa: PLC0415 - see _start
     from dashboards.app import create_app  # noqa: PLC0415
@@ -189,7 +192,16 @@ def _application(settings: Settings, store: "Store", ingest: "Ingest", keys: Key
         return None
 
     ruled = rules.load(settings.data)
-    return create_app(store, settings, keys=keys, rules=ruled, start_id=waiting.start_id, not_ready=not_ready)
+    return create_app(
+        store,
+        settings,
+        keys=keys,
+        rules=ruled,
+        start_id=waiting.start_id,
+        not_ready=not_ready,
+        book=lambda: runner.book,
+        quiet=runner.quiet,
+    )
 
 
 def secret_key(data: Path) -> bytes:

@@ -1,5 +1,7 @@
 """The HTTP API: one file a resource, each with a router; the app includes ROUTERS."""
 
-from dashboards.api import alerts, costs, findings, health, quality, runs, slos, sql
+from dashboards.api import alerts, costs, exports, findings, health, prices, quality, runs, slos, sql
 
-ROUTERS = tuple(resource.router for resource in (runs, costs, findings, slos, alerts, quality, sql, health))
+ROUTERS = tuple(
+    resource.router for resource in (runs, costs, exports, prices, findings, slos, alerts, quality, sql, health)
+)
