@@ -9,7 +9,7 @@ agent.run around it), `asker` (row of the model call whose turn it is part of, n
 import numpy as np
 import polars as pl
 
-from analytics.structure import Mask, Rows, nearest, topmost
+from analytics.trees import Mask, Rows, nearest, topmost
 from collector.semconv import Flag
 
 TOKENS = (
@@ -178,7 +178,10 @@ def tool_calls(spans: pl.DataFrame) -> pl.DataFrame:
     with the server and hashes that the inner ones know and the failure that only they admit."""
     is_tool, outer = _enclosing(spans, "tool.call")
     is_tool &= spans["counted"].to_numpy()
+    refused, unheard = _refusals(spans, is_tool)
     calls = spans.filter(pl.Series(is_tool)).select(*COMMON, *TOLD_BY_TOOL)
+    denied = pl.col("row").is_in(refused.implode()) & (pl.col("status") == "ok")
+    calls = calls.with_columns(status=pl.when(denied).then(pl.lit("denied")).otherwise("status"))
     around = outer[calls["row"].to_numpy()]
     if (around >= 0).any():
         told = spans.select("tool", "call_hash", "args_hash")[np.maximum(around, 0)].rename(lambda c: f"outer_{c}")
@@ -186,7 +189,23 @@ def tool_calls(spans: pl.DataFrame) -> pl.DataFrame:
         link = np.full(len(spans), -1)
         link[calls["row"].to_numpy()] = np.where((around >= 0) & same, around, -1)
         calls = _outermost(calls.with_columns(call=pl.Series(topmost(link)[calls["row"].to_numpy()])))
+    calls = pl.concat([calls, unheard.select(*COMMON, *TOLD_BY_TOOL)])
     return calls.with_columns(kind=pl.lit("tool.call"), derived=False, aggregate=False)
+
+
+def _refusals(spans: pl.DataFrame, is_tool: Mask) -> tuple[pl.Series, pl.DataFrame]:
+    """Rows of the tool calls whose last policy check refused them; and the refusing checks of calls that have no span:
+    such a check stands for the call that was asked for."""
+    checks = spans.filter((pl.col("kind") == "policy.check") & pl.col("counted") & pl.col("run").is_not_null())
+    if "deny" not in checks["decision"]:
+        return pl.Series([], dtype=pl.Int64), spans.clear()
+    around = nearest(spans["parent"].to_numpy(), is_tool)[checks["row"].to_numpy()]
+    last = checks.with_columns(tool_row=pl.Series(around)).sort("start_ns", "row").group_by("tool_row").last()
+    refused = last.filter((pl.col("tool_row") >= 0) & (pl.col("decision") == "deny"))["tool_row"]
+    call = ["run", "call_hash"]
+    named = pl.col("tool").is_not_null() & pl.col("call_hash").is_not_null()
+    alone = checks.filter(pl.Series(around < 0) & (pl.col("decision") == "deny") & named).unique(call)
+    return refused, alone.join(spans.filter(pl.Series(is_tool)).select(call), on=call, how="anti").sort("row")
 
 
 def _same_tool() -> pl.Expr:

@@ -9,55 +9,15 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from analytics.echoes import follow_session, quiet_prompts, settle
+from analytics.trees import Mask, Rows, acyclic, nearest, topmost
 from collector.semconv import QUARANTINE, Flag
-
-Rows = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 # Fields that a span states itself, or else inherits.
 IDENTITY = ("tenant", "user", "session", "client", "run_ref", "environment")
 NOT_PLACED = int(Flag.FOREIGN_TENANT | Flag.TIME_ABSURD)
-
-
-def nearest(above: Rows, wanted: Mask) -> Rows:
-    """For each row the nearest row above it that is wanted. `above` has no cycles.
-
-    Pointer jumping: every round doubles the way gone, so deep traces need few rounds.
-    """
-    found = above.copy()
-    while len(going := np.flatnonzero((found >= 0) & ~wanted[found])):
-        found[going] = found[found[going]]
-    return found
-
-
-def topmost(above: Rows) -> Rows:
-    """For each row the last row on its way up: itself where nothing is above. `above` has no cycles."""
-    top = np.where(above < 0, np.arange(len(above)), above)
-    while not np.array_equal(further := top[top], top):
-        top = further
-    return top
-
-
-def acyclic(parent: Rows) -> Rows:
-    """The same parents without cycles: the earliest span of each cycle loses its parent."""
-    rounds = len(parent).bit_length() + 1
-    jump = parent.copy()
-    for _ in range(rounds):
-        going = np.flatnonzero(jump >= 0)
-        if not len(going):
-            return parent
-        jump[going] = jump[jump[going]]
-    circling = np.unique(jump[jump >= 0])
-    first, ahead = np.arange(len(parent)), parent.copy()
-    for _ in range(rounds):
-        first[circling] = np.minimum(first[circling], first[ahead[circling]])
-        ahead[circling] = ahead[ahead[circling]]
-    cut = parent.copy()
-    cut[circling[first[circling] == circling]] = -1
-    return cut
 
 
 def arrange(spans: pl.DataFrame) -> pl.DataFrame:
@@ -66,7 +26,8 @@ def arrange(spans: pl.DataFrame) -> pl.DataFrame:
     Adds `row`, `part`, `parent`, `counted` (no quarantine), `placed` (its place and time can be believed),
     `trace_batch` (first batch of its trace),
     `agent_row` (nearest enclosing agent.run or itself), `leader` (a row that stands for the run), `root` (the run's
-    root or -1: it has not come), `inside` (below the root), `closed` (the trace's own root has ended).
+    root or -1: it has not come), `inside` (below the root), `closed` (the trace's own root has ended), and `internal`
+    and `adopted` of `echoes`.
     """
     key = ("trace_hi", "trace_lo", "ingest_tenant")
     spans = spans.sort(*key, "start_ns", "span_id").with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
@@ -82,7 +43,9 @@ def arrange(spans: pl.DataFrame) -> pl.DataFrame:
         owners, left_on=["part", "parent_id"], right_on=["part", "span_id"], how="left", maintain_order="left"
     )
     parent = acyclic(spans["parent"].fill_null(-1).to_numpy())
-    return spans.with_columns(parent=pl.Series(parent), **{k: pl.Series(v) for k, v in _runs(spans, parent).items()})
+    spans = quiet_prompts(spans)
+    spans = spans.with_columns(parent=pl.Series(parent), **{k: pl.Series(v) for k, v in _runs(spans, parent).items()})
+    return follow_session(spans)
 
 
 @dataclass(frozen=True)
@@ -223,14 +186,14 @@ def _gather(values: pl.Series, rows: Rows) -> pl.Series:
 
 
 def number_runs(spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Joins runs that share the emitter's run id, and names them.
+    """Joins runs that share the emitter's run id, names them, and settles what is told twice (`echoes.settle`).
 
     Returns the spans with `run` (a number) and the runs: `run`, `leader` (of the part in which it began), `root`,
-    `closed`, `run_id`, `trace_hi`, `trace_lo`, `run_span`, `trace_ids`. A run with no counted span is left out, its
-    spans have a null `run`.
+    `closed`, `run_id`, `trace_hi`, `trace_lo`, `run_span`, `trace_ids`. A run with no counted span, or of a coding
+    agent's machinery alone, is left out: its spans have a null `run`.
     """
     parts = (
-        spans.filter("counted")
+        spans.filter(pl.col("counted") & ~pl.col("internal") & ~pl.col("adopted"))
         .group_by("leader")
         .agg(
             pl.first("part", "ingest_tenant", "trace_hi", "trace_lo", "root", "closed"),
@@ -264,12 +227,24 @@ def number_runs(spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .join(tenants, on=["trace_hi", "trace_lo"], how="left", maintain_order="left")
         .join(_names(spans), on="leader", how="left", maintain_order="left")
     )
+    runs = _with_adopted(runs, spans)
     run_id, key = pl.col("trace_ids").list.first(), pl.when("only").then(pl.lit(0, pl.UInt64)).otherwise("name_span")
     runs = runs.with_columns(
         run_id=pl.when("only").then(run_id).otherwise(pl.format("{}-{}", run_id, hexed(runs["name_span"]))),
         run_span=key ^ _sender_keys(runs),
     )
-    return spans, runs.drop("only", "senders", "ingest_tenant", "name_span")
+    return settle(spans), runs.drop("only", "senders", "ingest_tenant", "name_span")
+
+
+def _with_adopted(runs: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+    """The runs with the traces of the log records that they adopted after their own."""
+    adopted = spans.filter("adopted").select("run", "trace_hi", "trace_lo").unique()
+    if adopted.is_empty():
+        return runs
+    adopted = adopted.with_columns(trace_id=hexed(adopted["trace_hi"]) + hexed(adopted["trace_lo"]))
+    more = adopted.sort("trace_id").group_by("run").agg(more="trace_id")
+    both = pl.col("trace_ids").list.concat(pl.col("more").fill_null([]))
+    return runs.join(more, on="run", how="left", maintain_order="left").with_columns(trace_ids=both).drop("more")
 
 
 def _sender_keys(runs: pl.DataFrame) -> pl.Series:

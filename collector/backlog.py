@@ -35,13 +35,12 @@ class Receipt:
 
 @dataclass(slots=True)
 class Item:
-    """One accepted request. `rejected` counts items refused whole (a signal that is not used yet)."""
+    """One accepted request."""
 
     signal: Literal["traces", "metrics", "logs"]
     body: bytes
     credential: "Credential"
     done: "asyncio.Future[Receipt]"
-    rejected: int = 0
 
 
 class Backlog:

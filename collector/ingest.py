@@ -15,7 +15,7 @@ from collector.backlog import Backlog, Item, Receipt
 from collector.dedup import IdFilter, judge
 from collector.errors import Busy, Refused
 from collector.identity import Credential
-from collector.otlp import signals, wire
+from collector.otlp import wire
 from collector.otlp.answers import Signal
 from collector.prepare import Prepared, Preparer
 from collector.privacy import Hasher
@@ -28,11 +28,6 @@ SAVE_DROPPED_KEYS_S = 60.0
 Answer = tuple[Item, Receipt | Exception]
 
 log = logging.getLogger(__name__)
-
-_UNUSED: dict[Signal, Callable[[bytes], int]] = {
-    "logs": signals.count_log_records,
-    "metrics": signals.count_data_points,
-}
 
 
 class Ingest:
@@ -73,15 +68,9 @@ class Ingest:
 
         Raises Refused when it can never succeed, Busy when the sender should retry.
         """
-        rejected = 0
-        if signal == "traces":
-            if not body or not wire.check_traces(body):
-                return Receipt()
-        elif rejected := _UNUSED[signal](body):
-            body = b""
-        else:
+        if not body or not wire.check(signal, body):
             return Receipt()
-        item = Item(signal, body, credential, asyncio.get_running_loop().create_future(), rejected)
+        item = Item(signal, body, credential, asyncio.get_running_loop().create_future())
         try:
             self._backlog.put(item)
         except Busy:
@@ -163,6 +152,8 @@ class Ingest:
                 insert(c, "span_log", spans)
             if len(tool_calls):
                 insert(c, "message_tool_calls", tool_calls)
+            if group.metric_points:
+                insert(c, "metric_points", group.metric_rows(number))
             if events := group.events(number, verdict):
                 insert(c, "ingest_events", events)
         if len(spans):

@@ -13,7 +13,9 @@ from collector import scrub
 from collector.backlog import Item
 from collector.dedup import Verdict
 from collector.dialects.engine import normalise
+from collector.dialects.events import spans_of_logs
 from collector.dialects.message_parts import tool_parts
+from collector.dialects.meters import Point, points_of_metrics
 from collector.dialects.normalised import (
     FACET_COLUMNS,
     IDENTITY_COLUMNS,
@@ -46,7 +48,8 @@ class Prepared:
     """A group of requests, ready to be committed.
 
     spans: the columns of `spans` but `batch`, one row a valid or rejected span. request: which item a span came in.
-    tenant: code of the ingest tenant of each span, index into `tenants`.
+    tenant: code of the ingest tenant of each span, index into `tenants`. metric_points: (request, point, hash of its
+    series). others: (request, outcome, reason) -> log records and data points that are no rows.
     """
 
     items: list[Item]
@@ -58,6 +61,8 @@ class Prepared:
     tenants: list[str | None]
     dictionaries: list[tuple[str, pa.Table]]
     tool_parts: pa.Table
+    metric_points: list[tuple[int, Point, int]]
+    others: Counter[tuple[int, str, str]]
     repairs: Counter[tuple[int, str]]
     scrubbed: Counter[str]
     dropped_keys: Counter[str]
@@ -103,10 +108,16 @@ class Prepared:
             count(self.valid[verdict.conflicting], "conflicting", "first_kept")
         for (request, what), number in self.repairs.items():
             out.append((request, "repaired", what, number))
-        for i, item in enumerate(self.items):
-            if item.signal != "traces":
-                out.append((i, "rejected", "signal_not_used", item.rejected))
+        out.extend((*what, number) for what, number in self.others.items())
         return out
+
+    def metric_rows(self, batch: int) -> pa.Table:
+        """The rows to insert into `metric_points`."""
+        rows = [
+            point._asdict() | {"batch": batch, "ingest_tenant": self.items[request].credential.tenant, "series": series}
+            for request, point, series in self.metric_points
+        ]
+        return pa.Table.from_pylist(rows, schema=_METRIC_POINTS)
 
     def events(self, batch: int, verdict: Verdict | None) -> pa.Table | None:
         """Rows for `ingest_events`; None if there is nothing to tell."""
@@ -149,8 +160,18 @@ _EXPLAINED = {
     "zero_span_id": "span_id is all zero",
     "too_old": "start time lies before what retention already deleted",
     "first_kept": "a span with this id and other content is stored already; the first one stays",
-    "signal_not_used": "logs and metrics are not used yet: export traces",
+    "log_not_understood": "of log records only the events of coding agents are used (Claude Code, Codex CLI)",
+    "log_without_session": "an event that names no session cannot be placed",
+    "metric_not_understood": "of metrics only the token and cost counters of coding agents are used, to compare",
 }
+
+_METRIC_POINTS = pa.schema(
+    [
+        ("batch", pa.int64()), ("ingest_tenant", pa.string()), ("service", pa.string()), ("session", pa.string()),
+        ("model", pa.string()), ("metric", pa.string()), ("field", pa.string()), ("series", pa.uint64()),
+        ("cumulative", pa.bool_()), ("start_ns", pa.int64()), ("end_ns", pa.int64()), ("value", pa.float64()),
+    ]
+)  # fmt: skip
 
 
 class Preparer:
@@ -182,14 +203,17 @@ class Preparer:
         """Decode and normalise the requests together. Raises whatever goes wrong: the caller isolates the culprit."""
         with self._lock:
             self._scrubbed = Counter()
-            traces = [i for i, item in enumerate(items) if item.signal == "traces"]
-            spans = decode([items[i].body for i in traces])
+            sent, others = _spans_of(items)
+            points = self._points(items, others)
+            spans = decode(list(sent.values()))
             batch = normalise(spans)
             guarded = protect(batch, tool_parts(batch), self._hasher)
-            request = np.array(traces, np.int32)[spans.request] if traces else spans.request
+            numbers = list(sent)
+            request = np.array(numbers, np.int32)[spans.request] if numbers else spans.request
             tenants = list(dict.fromkeys(item.credential.tenant for item in items))
             tenant = np.array([tenants.index(item.credential.tenant) for item in items], np.int32)[request]
-            table = self._table(batch, guarded, tenant, tenants, now_ns)
+            logged = np.array([item.signal == "logs" for item in items], np.bool_)[request]
+            table = self._table(batch, guarded, tenant, tenants, logged, now_ns)
             rejected = spans.rejected
             if self.horizon_ns:
                 rejected = np.where((rejected == 0) & (spans.start_ns < self.horizon_ns), TOO_OLD, rejected)
@@ -208,7 +232,9 @@ class Preparer:
                 tenants=tenants,
                 dictionaries=dictionaries,
                 tool_parts=guarded.tool_parts,
-                repairs=Counter({(traces[r], what): n for (r, what), n in spans.repairs.items()}),
+                metric_points=points,
+                others=others,
+                repairs=Counter({(numbers[r], what): n for (r, what), n in spans.repairs.items()}),
                 scrubbed=guarded.scrubbed + self._scrubbed,
                 dropped_keys=Counter({scrub.name(k, self._scrubbed): n for k, n in batch.dropped_keys.items()}),
             )
@@ -219,13 +245,14 @@ class Preparer:
         guarded: Protected,
         tenant: npt.NDArray[np.int32],
         tenants: list[str | None],
+        logged: npt.NDArray[np.bool_],
         now_ns: int,
     ) -> pa.Table:
         spans = batch.spans
         facet = self._facets.ids(batch.facet.rows)[batch.facet.codes]
         identity = self._identities.ids(batch.identity.rows)[batch.identity.codes]
         source, foreign = self._sources_of(batch, tenant, tenants)
-        flags = batch.flags | guarded.flags | _time_flags(spans, now_ns)
+        flags = batch.flags | guarded.flags | _time_flags(spans, now_ns) | logged * np.int64(Flag.FROM_LOG)
         flags = np.where(foreign, flags | int(Flag.FOREIGN_TENANT), flags)
         columns: dict[str, pa.Array] = {
             "trace_hi": pa.array(spans.trace_hi),
@@ -261,6 +288,19 @@ class Preparer:
                 foreign |= (tenant == code) & (claims[batch.identity.codes] | resources[batch.source.codes])
         return source, foreign
 
+    def _points(self, items: list[Item], others: Counter[tuple[int, str, str]]) -> list[tuple[int, Point, int]]:
+        """The data points of the group with the hashes of their series; `others` gains those that are not used."""
+        found = []
+        for i, item in enumerate(items):
+            if item.signal == "metrics":
+                points, unused = points_of_metrics(item.body)
+                others.update({(i, *what): n for what, n in unused.items()})
+                for p in points:
+                    texts = self._clean((p.service, p.session, p.model))
+                    clean = p._replace(service=texts[0] or "", session=texts[1], model=texts[2])
+                    found.append((i, clean, self._hasher.one("series", p.series)))
+        return found
+
     def _clean_facet(self, row: Row) -> Row:
         cleaned = list(row)
         for i in _SCRUBBED_FACETS:
@@ -270,6 +310,21 @@ class Preparer:
 
     def _clean(self, row: Row) -> Row:
         return tuple(None if v is None else scrub.name(v, self._scrubbed) for v in row)
+
+
+def _spans_of(items: list[Item]) -> tuple[dict[int, bytes], Counter[tuple[int, str, str]]]:
+    """Trace requests by the number of their item, those made of log records included; and what became of the log
+    records that are no spans."""
+    sent: dict[int, bytes] = {}
+    others: Counter[tuple[int, str, str]] = Counter()
+    for i, item in enumerate(items):
+        if item.signal == "traces":
+            sent[i] = item.body
+        elif item.signal == "logs":
+            converted = spans_of_logs(item.body)
+            others.update({(i, *what): n for what, n in converted.others.items()})
+            sent[i] = converted.body
+    return sent, others
 
 
 def _claimed_tenants(combos: Combos, columns: tuple[str, ...], tenant: str) -> npt.NDArray[np.bool_]:

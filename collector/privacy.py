@@ -47,7 +47,7 @@ class Hasher:
         self._key = key
         self._base = {
             purpose: hashlib.blake2b(key=key, digest_size=8, person=purpose.encode())
-            for purpose in ("content", "shape", "emitted", "response", "call", "cursor")
+            for purpose in ("content", "shape", "emitted", "response", "call", "cursor", "series")
         }
         offset = hashlib.blake2b(b"paging", key=key, digest_size=8).digest()
         self.paging_offset = (int.from_bytes(offset, "little") >> 3) + (1 << 60)

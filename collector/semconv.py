@@ -121,7 +121,8 @@ FIELD_NAMES: tuple[str, ...] = tuple(f.name for f in FIELDS)
 
 
 class Flag(IntFlag):
-    """Bits of `spans.flags`. Those in QUARANTINE keep a span out of every total."""
+    """Bits of `spans.flags`. Those in QUARANTINE keep a span out of every total; a span FROM_LOG was made of a log
+    record and yields to what the emitter's own spans tell."""
 
     LATE = 1
     FOREIGN_TENANT = 2
@@ -138,6 +139,7 @@ class Flag(IntFlag):
     ATTRIBUTES_DROPPED = 4096
     SAMPLED = 8192
     AGGREGATE = 16384
+    FROM_LOG = 32768
 
 
 QUARANTINE = Flag.FOREIGN_TENANT | Flag.TIME_ABSURD | Flag.USAGE_ABSURD

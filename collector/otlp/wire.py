@@ -1,6 +1,6 @@
-"""The OTLP trace messages as this receiver reads them, and the check of one request's bytes.
+"""The OTLP messages as this receiver reads them, and the check of one request's bytes.
 
-Same field numbers as opentelemetry-proto, three deliberate differences:
+Same field numbers as opentelemetry-proto, three deliberate differences (fields that nobody reads are left out):
 - every string is `bytes`: invalid UTF-8 is repaired per value instead of costing the request;
 - arrays and key-value lists inside AnyValue are `bytes`, read on demand to a bounded depth, so that no
   nesting can exhaust a stack;
@@ -8,7 +8,7 @@ Same field numbers as opentelemetry-proto, three deliberate differences:
   looked up whole, the others are decoded only where they are used.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
@@ -60,6 +60,46 @@ _MESSAGES: dict[str, tuple[tuple[str, int, int | str, bool], ...]] = {
     "ScopeSpans": (("scope", 1, _BYTES, False), ("spans", 2, "Span", _REPEATED)),
     "ResourceSpans": (("resource", 1, _BYTES, False), ("scope_spans", 2, "ScopeSpans", _REPEATED)),
     "TracesRequest": (("resource_spans", 1, "ResourceSpans", _REPEATED),),
+    "LogRecord": (
+        ("time_unix_nano", 1, _F.TYPE_FIXED64, False),
+        ("attributes", 6, "KeyValue", _REPEATED),
+        ("trace_id", 9, _BYTES, False),
+        ("span_id", 10, _BYTES, False),
+        ("observed_time_unix_nano", 11, _F.TYPE_FIXED64, False),
+    ),
+    "ScopeLogs": (("scope", 1, _BYTES, False), ("log_records", 2, "LogRecord", _REPEATED)),
+    "ResourceLogs": (("resource", 1, _BYTES, False), ("scope_logs", 2, "ScopeLogs", _REPEATED)),
+    "LogsRequest": (("resource_logs", 1, "ResourceLogs", _REPEATED),),
+    "Unread": (("data_points", 1, _BYTES, _REPEATED),),
+    "NumberPoint": (
+        ("start_time_unix_nano", 2, _F.TYPE_FIXED64, False),
+        ("time_unix_nano", 3, _F.TYPE_FIXED64, False),
+        ("as_double", 4, _F.TYPE_DOUBLE, False),
+        ("as_int", 6, _F.TYPE_SFIXED64, False),
+        ("attributes", 7, "KeyValue", _REPEATED),
+    ),
+    "HistogramPoint": (
+        ("start_time_unix_nano", 2, _F.TYPE_FIXED64, False),
+        ("time_unix_nano", 3, _F.TYPE_FIXED64, False),
+        ("sum", 5, _F.TYPE_DOUBLE, False),
+        ("attributes", 9, "KeyValue", _REPEATED),
+    ),
+    "Sum": (("data_points", 1, "NumberPoint", _REPEATED), ("aggregation_temporality", 2, _F.TYPE_INT32, False)),
+    "Histogram": (
+        ("data_points", 1, "HistogramPoint", _REPEATED),
+        ("aggregation_temporality", 2, _F.TYPE_INT32, False),
+    ),
+    "Metric": (
+        ("name", 1, _BYTES, False),
+        ("gauge", 5, "Unread", False),
+        ("sum", 7, "Sum", False),
+        ("histogram", 9, "Histogram", False),
+        ("exponential_histogram", 10, "Unread", False),
+        ("summary", 11, "Unread", False),
+    ),
+    "ScopeMetrics": (("scope", 1, _BYTES, False), ("metrics", 2, "Metric", _REPEATED)),
+    "ResourceMetrics": (("resource", 1, _BYTES, False), ("scope_metrics", 2, "ScopeMetrics", _REPEATED)),
+    "MetricsRequest": (("resource_metrics", 1, "ResourceMetrics", _REPEATED),),
 }
 _ONEOF = "AnyValue"
 
@@ -86,18 +126,24 @@ _pool.Add(_file())
 DESCRIPTORS: dict[str, Any] = {name: _pool.FindMessageTypeByName(f"wire.{name}") for name in _MESSAGES}
 MESSAGES: dict[str, Any] = {name: message_factory.GetMessageClass(d) for name, d in DESCRIPTORS.items()}
 
-_TracesRequest = MESSAGES["TracesRequest"]
+# signal -> (our message, its repeated field, its name in the OTLP specification)
+_REQUESTS = {
+    "traces": (MESSAGES["TracesRequest"], "resource_spans", "ExportTraceServiceRequest"),
+    "logs": (MESSAGES["LogsRequest"], "resource_logs", "ExportLogsServiceRequest"),
+    "metrics": (MESSAGES["MetricsRequest"], "resource_metrics", "ExportMetricsServiceRequest"),
+}
 
 
-def check_traces(body: bytes) -> bool:
-    """Validate the wire format of an ExportTraceServiceRequest; False if it holds nothing at all.
+def check(signal: Literal["traces", "metrics", "logs"], body: bytes) -> bool:
+    """Validate the wire format of an export request; False if it holds nothing at all.
 
     Raises Refused when the bytes are not such a message.
     """
+    message, field, name = _REQUESTS[signal]
     try:
-        return len(_TracesRequest.FromString(body).resource_spans) > 0
+        return len(getattr(message.FromString(body), field)) > 0
     except DecodeError as e:
         raise Refused(
-            f"the body of {len(body)} bytes is not a valid ExportTraceServiceRequest protobuf message: "
+            f"the body of {len(body)} bytes is not a valid {name} protobuf message: "
             "truncated, or another format than its Content-Type says"
         ) from e

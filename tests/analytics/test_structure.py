@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.structure import acyclic, arrange, inherit, nearest, number_runs, topmost
+from analytics.structure import arrange, inherit, number_runs
+from analytics.trees import acyclic, nearest, topmost
 from collector.semconv import Flag
 from tests.analytics.spans import Span, agent, frame, llm, span, tool
 

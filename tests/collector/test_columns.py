@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.errors import Refused
 from collector.otlp.columns import READ_EVENTS, REJECTIONS, SpanColumns, decode
-from collector.otlp.wire import check_traces
+from collector.otlp.wire import check
 
 CORPORA = Path(__file__).parents[2].parent / "shared" / "corpora"
 
@@ -59,7 +59,7 @@ def test_captures_read_like_protobuf() -> None:
     assert files
     for path in files:
         body = path.read_bytes()
-        assert check_traces(body)
+        assert check("traces", body)
         expected = list(spans_of(ExportTraceServiceRequest.FromString(body)))
         columns = decode([body])
         assert len(columns) == len(expected)
@@ -178,7 +178,7 @@ def test_numbers_in_any_dress() -> None:
 def test_any_bytes_are_refused_or_decoded(body: bytes) -> None:
     """Random bytes either fail the check with a reason or decode; nothing else happens."""
     try:
-        check_traces(body)
+        check("traces", body)
     except Refused as e:
         assert "not a valid ExportTraceServiceRequest" in e.reason
         return
@@ -194,7 +194,7 @@ def test_one_changed_byte_is_refused_or_decoded(at: int, value: int) -> None:
     )
     body[at % len(body)] = value
     try:
-        check_traces(bytes(body))
+        check("traces", bytes(body))
     except Refused:
         return
     decode([bytes(body)])

@@ -178,7 +178,7 @@ def test_anything(document: Any) -> None:
         converted = to_protobuf("traces", json.dumps(document).encode())
     except Refused:
         return
-    wire.check_traces(converted.body)
+    wire.check("traces", converted.body)
 
 
 @given(st.binary())
