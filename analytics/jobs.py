@@ -23,8 +23,8 @@ from collector.store import Cursor, Store
 log = logging.getLogger(__name__)
 
 PASS_SPANS = 60_000  # new spans that a pass takes on, in whole batches
-DEEP = 0.25  # a backlog of ingest that is fuller than this comes first
-BUSY_SHARE = 0.1  # of the time, for passes while ingest is under pressure
+BUSY = 0.6  # ingest comes first when its writer works more than this share of the time
+BUSY_SHARE = 0.1  # of the time, for passes while ingest comes first
 LONGEST_PAUSE_S = 10.0
 TRACE = ["trace_hi", "trace_lo"]
 _WANTED = "(trace_hi, trace_lo) IN (SELECT (trace_hi, trace_lo) FROM wanted)"
@@ -105,7 +105,7 @@ def _finding_ids(findings: pl.DataFrame) -> pl.Series:
 class Runner:
     """Keeps the tables of runs true to the stored spans. One at a time owns these tables.
 
-    `clock` gives the time in ns; `pressure` how full the backlog of ingest is (0 to 1); `set_horizon` is
+    `clock` gives the time in ns; `load` which share of the time ingest is at work (0 to 1); `set_horizon` is
     told how far retention has deleted. `book` may be exchanged at any time, `last` is the latest pass.
     """
 
@@ -114,10 +114,10 @@ class Runner:
         store: Store,
         book: PriceBook,
         clock: Callable[[], int],
-        pressure: Callable[[], float] = lambda: 0.0,
+        load: Callable[[], float] = lambda: 0.0,
         set_horizon: Callable[[int], None] = lambda horizon_ns: None,
     ) -> None:
-        self.store, self.book, self.clock, self.pressure, self._set_horizon = store, book, clock, pressure, set_horizon
+        self.store, self.book, self.clock, self.load, self._set_horizon = store, book, clock, load, set_horizon
         self.last: PassResult | None = None
         self._lock = threading.Lock()
         self._rest_until = 0.0
@@ -129,8 +129,8 @@ class Runner:
                 self._columns[table] = cursor.sql(f"SELECT * FROM {table} LIMIT 0").columns
 
     def tick(self) -> None:
-        """Passes until nothing waits; under pressure one, then a rest of nine times its length, ten seconds at most."""
-        while not (pressed := self.pressure() > DEEP) or time.monotonic() >= self._rest_until:
+        """Passes until nothing waits; while ingest comes first, one and a rest nine times as long (at most 10 s)."""
+        while not (pressed := self.load() > BUSY) or time.monotonic() >= self._rest_until:
             result = self.run_pass(self.clock())
             rest = result.seconds * (1 / BUSY_SHARE - 1)
             self._rest_until = time.monotonic() + min(rest, LONGEST_PAUSE_S)
@@ -149,12 +149,6 @@ class Runner:
                 result = self._pass(cursor, now_ns, began)
             self.last = result
             return result
-
-    @contextmanager
-    def quiet(self) -> Iterator[None]:
-        """A context in which no pass runs, for acts that change runs and calls."""
-        with self._lock:
-            yield
 
     @contextmanager
     def quiet(self) -> Iterator[None]:

@@ -24,6 +24,7 @@ from collector.store import Store, insert
 # Keys of dropped attributes that are counted by name.
 MAX_DROPPED_KEYS = 5_000
 SAVE_DROPPED_KEYS_S = 60.0
+LOAD_WINDOW_NS = 500_000_000
 
 Answer = tuple[Item, Receipt | Exception]
 
@@ -45,6 +46,8 @@ class Ingest:
         self._dropped_keys: Counter[str] = Counter()
         self.counters: Counter[str] = Counter()
         self.last_batch = 0
+        self._worked_ns = 0
+        self._measured = ((time.monotonic_ns(), 0), (time.monotonic_ns(), 0))
 
     def start(self) -> None:
         """Read what the store holds (ids, dictionaries, horizon) and start the two threads."""
@@ -89,6 +92,14 @@ class Ingest:
         """How full the backlog is, 0 to 1."""
         return min(1.0, self.queue_bytes() / self._backlog.max_bytes)
 
+    def load(self) -> float:
+        """Share of the time since the last but one call that the writing threads were at work, 0 to 1."""
+        now = time.monotonic_ns()
+        began, worked = self._measured[0]
+        if now - self._measured[-1][0] > LOAD_WINDOW_NS:
+            self._measured = (self._measured[-1], (now, self._worked_ns))
+        return min(1.0, (self._worked_ns - worked) / max(now - began, 1))
+
     def queue_bytes(self) -> int:
         """Bytes accepted into memory and not yet acknowledged."""
         return self._backlog.unacknowledged_bytes
@@ -101,7 +112,10 @@ class Ingest:
 
     def _prepare_loop(self) -> None:
         while items := self._backlog.take():
-            for prepared in self._prepare(items):
+            began = time.monotonic_ns()
+            groups = self._prepare(items)
+            self._worked_ns += time.monotonic_ns() - began
+            for prepared in groups:
                 self._backlog.hand_over(prepared)
         self._backlog.hand_over(None)
 
@@ -127,7 +141,10 @@ class Ingest:
             if prepared is None:
                 self._save_dropped_keys()
             else:
-                self._resolve(self._commit(prepared))
+                began = time.monotonic_ns()
+                answers = self._commit(prepared)
+                self._worked_ns += time.monotonic_ns() - began
+                self._resolve(answers)
 
     def _commit(self, group: Prepared) -> list[Answer]:
         if group.epoch != self._preparer.epoch:

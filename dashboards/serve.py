@@ -158,7 +158,7 @@ def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> "tuple[
 
     ruled = rules.load(settings.data)
     runner = Runner(
-        store, rules.price_book(settings.data), time.time_ns, lambda: ingest.pressure() > 0.5, ingest.set_horizon
+        store, rules.price_book(settings.data), time.time_ns, ingest.load, ingest.set_horizon
     )
 
     def alert(runner: Runner, _: float) -> None:

@@ -309,7 +309,7 @@ def test_passes_rest_while_ingest_is_under_pressure(store: Store, monkeypatch: p
     """Under pressure a pass is followed by a rest of nine times its length, at most ten seconds; else by the next."""
     monkeypatch.setattr(jobs, "PASS_SPANS", 1)
     pressure, moment, length, passes = [0.9], [0.0], [0.0], []
-    runner = Runner(store, BOOK, lambda: 0, pressure=lambda: pressure[0])
+    runner = Runner(store, BOOK, lambda: 0, load=lambda: pressure[0])
     real = runner.run_pass
 
     def timed(now_ns: int) -> jobs.PassResult:
