@@ -194,18 +194,22 @@ def tool_calls(spans: pl.DataFrame) -> pl.DataFrame:
 
 
 def _refusals(spans: pl.DataFrame, is_tool: Mask) -> tuple[pl.Series, pl.DataFrame]:
-    """Rows of the tool calls whose last policy check refused them; and the refusing checks of calls that have no span:
-    such a check stands for the call that was asked for."""
+    """Rows of the tool calls whose last policy check refused them; and the refusing log records of calls of which
+    nothing else tells: such a record stands for the call that was asked for."""
     checks = spans.filter((pl.col("kind") == "policy.check") & pl.col("counted") & pl.col("run").is_not_null())
-    if "deny" not in checks["decision"]:
+    deny = pl.col("decision") == "deny"
+    if not checks.select(deny.any()).item():
         return pl.Series([], dtype=pl.Int64), spans.clear()
-    around = nearest(spans["parent"].to_numpy(), is_tool)[checks["row"].to_numpy()]
-    last = checks.with_columns(tool_row=pl.Series(around)).sort("start_ns", "row").group_by("tool_row").last()
-    refused = last.filter((pl.col("tool_row") >= 0) & (pl.col("decision") == "deny"))["tool_row"]
+    act = is_tool | spans["kind"].is_in(["llm.call", "agent.run"]).to_numpy()
+    around = nearest(spans["parent"].to_numpy(), act)[checks["row"].to_numpy()]
+    around = np.where((around >= 0) & is_tool[around], around, -1)
+    checks = checks.with_columns(tool_row=pl.Series(around))
+    last = checks.filter(pl.col("tool_row") >= 0).sort("start_ns", "row").group_by("tool_row").last()
     call = ["run", "call_hash"]
-    named = pl.col("tool").is_not_null() & pl.col("call_hash").is_not_null()
-    alone = checks.filter(pl.Series(around < 0) & (pl.col("decision") == "deny") & named).unique(call)
-    return refused, alone.join(spans.filter(pl.Series(is_tool)).select(call), on=call, how="anti").sort("row")
+    logged = pl.col("flags") & int(Flag.FROM_LOG) != 0
+    alone = checks.filter(deny & logged & (pl.col("tool_row") < 0) & pl.col("call_hash").is_not_null()).unique(call)
+    heard = spans.filter(pl.Series(is_tool)).select(call)
+    return last.filter(deny)["tool_row"], alone.join(heard, on=call, how="anti").sort("row")
 
 
 def _same_tool() -> pl.Expr:

@@ -17,7 +17,7 @@ CREATE TABLE metric_points (
 
 -- What each series counted in all. A delta counts once for each interval; a cumulative value once for each start (a
 -- later start is a counter that began anew), the latest one.
-CREATE VIEW metric_totals AS
+CREATE VIEW metric_sums AS
 WITH once AS (
     SELECT series, start_ns, CASE WHEN cumulative THEN 0 ELSE end_ns END AS interval_ns,
         arg_max(value, end_ns) AS value, max(end_ns) AS end_ns,
