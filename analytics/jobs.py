@@ -22,7 +22,7 @@ from collector.store import Cursor, Store
 
 log = logging.getLogger(__name__)
 
-PASS_SPANS = 60_000  # new spans that a pass takes on, in whole batches
+PASS_SPANS = 20_000  # new spans that a pass takes on, in whole batches; more would only take more memory
 BUSY = 0.6  # ingest comes first when its writer works more than this share of the time
 BUSY_SHARE = 0.1  # of the time, for passes while ingest comes first
 LONGEST_PAUSE_S = 10.0

@@ -1,6 +1,8 @@
 """The server: receiver, store, jobs, pages and API in one process."""
 
 import asyncio
+import ctypes
+import gc
 import json
 import logging
 import os
@@ -32,6 +34,7 @@ if TYPE_CHECKING:  # loaded by `_open`, while the pages' port already answers
     from collector.store import Store
 
 STOP_GRACE_S = 5.0
+M_ARENA_MAX = -8  # of malloc.h
 ALERTS_EVERY_S = 5.0
 JOB_THREADS = 4
 
@@ -97,6 +100,7 @@ async def _start(
     )
     announce(settings.data, server)
     stack.callback(withdraw, settings.data, server)
+    gc.freeze()  # what was loaded stays: no collection has to look through it again
     log.info("ready", extra={"pages": server.pages, "otlp_http": server.otlp_http, "otlp_grpc": server.otlp_grpc})
     ready(server)
 
@@ -225,6 +229,8 @@ def run(settings: Settings, ready: Callable[[Server], None] | None = None) -> No
     import uvloop  # noqa: PLC0415 - not needed by anything else
 
     telemetry.configure_logging(settings.log_level)
+    with suppress(AttributeError, OSError):  # glibc: two arenas for all threads instead of one for each, 35 MB less
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
     for noisy in ("apscheduler", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
