@@ -14,8 +14,8 @@ import polars as pl
 
 from analytics import upkeep
 from analytics.frames import query
+from analytics.owned_calls import NO_OWNERS, name_owners
 from analytics.owners import OwnerMap, midnight_ns
-from analytics.reports.owners import NO_OWNERS, name_owners
 from collector.store import Cursor, Store
 
 KEYS = (

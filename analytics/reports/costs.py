@@ -6,10 +6,10 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from analytics.owned_calls import NO_OWNERS, name_owners
 from analytics.owners import OwnerMap
 from analytics.reports import listings
 from analytics.reports.listings import Lag
-from analytics.reports.owners import NO_OWNERS, name_owners
 from analytics.reports.periods import EVER_NS, require_zone
 from analytics.reports.values import BadQuestion, usd
 from collector.store import Cursor, Store

@@ -10,11 +10,11 @@ import polars as pl
 
 from analytics import exports, focus
 from analytics.frames import query
+from analytics.owned_calls import NO_OWNERS
 from analytics.owners import OwnerMap, midnight_ns
 from analytics.pricing.book import PriceBook
 from analytics.reports import listings
 from analytics.reports.costs import CostTotal, prepare
-from analytics.reports.owners import NO_OWNERS
 from analytics.reports.periods import EVER_NS
 from analytics.reports.values import BadQuestion
 from collector.store import Store
