@@ -5,7 +5,7 @@ CSV that a spreadsheet would run as a formula begins with an apostrophe.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +58,23 @@ def usd(pusd: pl.Expr) -> pl.Expr:
     return pl.when(pusd.is_not_null()).then(text).str.to_decimal(scale=12).cast(pl.Decimal(38, 12))
 
 
-def _plain(frame: pl.DataFrame, decimals: Callable[[pl.Expr], pl.Expr]) -> pl.DataFrame:
-    """Amounts as text without trailing zeros, then as `decimals` makes of it."""
-    text = pl.selectors.decimal().cast(pl.String)
-    text = pl.when(text.str.contains(".", literal=True)).then(text.str.strip_chars_end("0").str.strip_chars_end("."))
-    return frame.with_columns(decimals(text))
+def _plain(frame: pl.DataFrame, whole: str) -> pl.DataFrame:
+    """Amounts as text without trailing zeros; `whole` is what stands for a fraction of nothing."""
+    text = pl.selectors.decimal().cast(pl.String).str.strip_chars_end("0").str.replace(r"\.$", whole)
+    return frame.with_columns(text.name.keep())
 
 
 def _csv(frames: Iterator[pl.DataFrame]) -> Iterator[bytes]:
+    """Amounts keep a decimal place, so that readers that guess types see decimals."""
     for number, frame in enumerate(frames):
         words = pl.selectors.string()
         inert = frame.with_columns(pl.when(words.str.contains(_FORMULA)).then("'" + words).otherwise(words).name.keep())
-        text = _plain(inert, lambda amount: amount.name.keep()).write_csv(None, include_header=not number)
-        yield text.encode()
+        yield _plain(inert, ".0").write_csv(None, include_header=not number).encode()
 
 
 def _jsonl(frames: Iterator[pl.DataFrame]) -> Iterator[bytes]:
     for frame in frames:
-        yield _plain(frame, lambda amount: amount.name.keep()).write_ndjson(None).encode()
+        yield _plain(frame, "").write_ndjson(None).encode()
 
 
 def _json(frames: Iterator[pl.DataFrame], head: dict[str, Any]) -> Iterator[bytes]:

@@ -40,7 +40,11 @@ def _costs(row: Row) -> bool:
 
 
 REASONS: tuple[tuple[str, Callable[[Row], bool], str], ...] = (
-    ("agrees", lambda r: not (_short(r) or _long(r) or _caches(r) or _costs(r)), "Billed and recorded agree."),
+    (
+        "agrees",
+        lambda r: r["billed"] and not (_short(r) or _long(r) or _caches(r) or _costs(r)),
+        "Billed and recorded agree.",
+    ),
     (
         "missing_traces",
         lambda r: not r["calls"],

@@ -39,7 +39,7 @@ def read_export(name: str, data: bytes) -> tuple[str, str, pl.DataFrame]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         raise ExportFileError(f"{name}: not UTF-8 text (byte {e.start}): export it again as CSV or JSON") from None
-    rows = list(_json(name, text) if text.lstrip()[:1] in ("{", "[") else _csv(text))
+    rows = list(_json(name, text) if text.lstrip()[:1] in ("{", "[") else _csv(name, text))
     if not rows:
         raise ExportFileError(f"{name}: no rows: export a period with usage")
     columns = {column for _, row in rows for column in row}
@@ -51,7 +51,7 @@ def read_export(name: str, data: bytes) -> tuple[str, str, pl.DataFrame]:
     return form["provider"], form["name"], frame.filter(~pl.all_horizontal(pl.col(*COUNTS, "pusd").is_null()))
 
 
-def _csv(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _csv(name: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows with their place; a tab in the first line makes it a table of tabs."""
     delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
     for number, row in enumerate(csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=False), start=2):
@@ -71,7 +71,8 @@ def _json(name: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             pages = [json.loads(line, parse_float=Decimal) for line in text.splitlines() if line.strip()]
         except (ValueError, RecursionError) as e:
             raise ExportFileError(f"{name}: not JSON ({e}): save the answer of the API as it is") from None
-    buckets = [bucket for page in pages for bucket in (page.get("data", [page]) if isinstance(page, dict) else [page])]
+    held = [page.get("data", [page]) if isinstance(page, dict) else [page] for page in pages]
+    buckets = [bucket for page in held for bucket in (page if isinstance(page, list) else [page])]
     for number, bucket in enumerate(buckets):
         if not isinstance(bucket, dict) or not isinstance(results := bucket.get("results", [bucket]), list):
             raise ExportFileError(
