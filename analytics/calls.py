@@ -189,7 +189,7 @@ def tool_calls(spans: pl.DataFrame) -> pl.DataFrame:
         link = np.full(len(spans), -1)
         link[calls["row"].to_numpy()] = np.where((around >= 0) & same, around, -1)
         calls = _outermost(calls.with_columns(call=pl.Series(topmost(link)[calls["row"].to_numpy()])))
-    calls = pl.concat([calls, unheard.select(*COMMON, *TOLD_BY_TOOL)])
+    calls = pl.concat([calls, unheard.with_columns(status=pl.lit("denied")).select(*COMMON, *TOLD_BY_TOOL)])
     return calls.with_columns(kind=pl.lit("tool.call"), derived=False, aggregate=False)
 
 

@@ -19,9 +19,9 @@ CREATE TABLE metric_points (
 -- later start is a counter that began anew), the latest one.
 CREATE VIEW metric_sums AS
 WITH once AS (
-    SELECT series, start_ns, CASE WHEN cumulative THEN 0 ELSE end_ns END AS interval_ns,
+    SELECT ingest_tenant, series, start_ns, CASE WHEN cumulative THEN 0 ELSE end_ns END AS interval_ns,
         arg_max(value, end_ns) AS value, max(end_ns) AS end_ns,
-        any_value(ingest_tenant) AS ingest_tenant, any_value(service) AS service, any_value(session) AS session,
+        any_value(service) AS service, any_value(session) AS session,
         any_value(model) AS model, any_value(metric) AS metric, any_value(field) AS field
     FROM metric_points
     GROUP BY ALL

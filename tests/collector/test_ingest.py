@@ -15,9 +15,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from collector.backlog import Receipt
 from collector.errors import Busy, Refused
 from collector.identity import Credential
-from collector.ingest import Ingest, Receipt
+from collector.ingest import Ingest
 from collector.store import DatabaseError, Store, insert
 
 OPEN = Credential("open", None, frozenset({"ingest"}))

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from collector.dialects.engine import normalise
 from collector.dialects.message_parts import tool_parts
 from collector.identity import Credential
 from collector.ingest import Ingest
+from collector.otlp.answers import Signal
 from collector.otlp.columns import decode
 from collector.privacy import Hasher, Protected, protect
 from collector.store import Store
 
 CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
+SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
 OPEN = Credential("open", None, frozenset({"ingest"}))
 
 # Attribute keys that hold content: the redact lists of the dialects, as patterns.
@@ -57,8 +61,39 @@ def strings(value: Any) -> Iterator[str]:
             yield from strings(inner)
 
 
+def plain(value: AnyValue) -> Any:
+    """The Python value of an AnyValue."""
+    match value.WhichOneof("value"):
+        case "kvlist_value":
+            return {kv.key: plain(kv.value) for kv in value.kvlist_value.values}
+        case "array_value":
+            return [plain(v) for v in value.array_value.values]
+        case kind:
+            return getattr(value, kind) if kind else None
+
+
+def content_of_logs(path: Path) -> tuple[set[str], set[str]]:
+    """The same as `content_of`; the bodies of log records are content, an event's name is not."""
+    content: set[str] = set()
+    allowed: set[str] = set()
+    for resource in ExportLogsServiceRequest.FromString(path.read_bytes()).resource_logs:
+        for record in (r for s in resource.scope_logs for r in s.log_records):
+            content |= {s for s in strings(plain(record.body)) if len(s) >= 12}
+            for a in record.attributes:
+                text = a.value.string_value
+                if CONTENT_KEYS.search(a.key):
+                    content |= {s for s in strings(text) if len(s) >= 12}
+                elif text:
+                    allowed |= {text, f"claude_code.{text}"}
+    return content, allowed
+
+
 def content_of(path: Path) -> tuple[set[str], set[str]]:
     """Content strings of 12 characters or more in a capture, and the ids and names that may stay."""
+    if ".logs" in path.name:
+        return content_of_logs(path)
+    if ".metrics" in path.name:
+        return set(), set()
     content: set[str] = set()
     allowed: set[str] = set()
     for resource in ExportTraceServiceRequest.FromString(path.read_bytes()).resource_spans:
@@ -79,8 +114,8 @@ def content_of(path: Path) -> tuple[set[str], set[str]]:
 
 
 def files() -> list[Path]:
-    """All trace captures."""
-    found = sorted(CORPORA.glob("*/*.traces*.pb"))
+    """All captures, of every signal."""
+    found = sorted(CORPORA.glob("*/*.pb"))
     assert found, "the captures lie beside the checkout"
     return found
 
@@ -93,7 +128,8 @@ def test_no_content_reaches_the_disk(tmp_path: Path) -> None:
         store.migrate("collector")
         ingest = Ingest(store, b"k" * 32)
         ingest.start()
-        await asyncio.gather(*(ingest.accept("traces", f.read_bytes(), OPEN) for f in files()))
+        signals = [next(s for s in SIGNALS if f".{s}" in f.name) for f in files()]
+        await asyncio.gather(*(ingest.accept(s, f.read_bytes(), OPEN) for s, f in zip(signals, files(), strict=True)))
         await ingest.stop()
         with store.cursor() as c:  # plain text of every text column: pages on disk are compressed
             tables = [r[0] for r in c.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
