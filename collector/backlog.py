@@ -19,7 +19,7 @@ MAX_GROUP_BYTES = 4 << 20
 # the groups, and what costs is the group.
 OVERLAP_BYTES = 1 << 20
 # Senders that were just answered come again at once: wait this long for as many as the last group had.
-GATHER_S = 0.002
+GATHER_S = 0.008
 
 
 @dataclass(frozen=True)
