@@ -43,7 +43,7 @@ def delete_old(store: Store, now_ns: int, retention_days: float, announce: Calla
         if not spans:
             return Deleted(0, 0, 0)
         announce(_move_horizon(c, start_ns))
-        for table in ("span_log", "message_tool_calls", "ingest_events"):
+        for table in ("span_log", "message_tool_calls", "ingest_events", "metric_points"):
             c.execute(f"DELETE FROM {table} WHERE batch < ?", [batch])
         c.execute("DELETE FROM runless_traces WHERE first_batch < ?", [batch])
         (runs,) = _one(c, "SELECT count(*) FROM runs WHERE arrived_ns < ?", before_ns)

@@ -2,6 +2,7 @@
 -- Everything stored counts once as accepted; late, quarantined, unclassified and sampled are parts of it.
 WITH stored AS (
     SELECT s.batch // 3600000 AS hour, s.source, s.facet,
+        CASE WHEN s.flags & 32768 <> 0 THEN 'logs' ELSE 'traces' END AS signal,
         count(*) AS accepted,
         count_if(s.flags & 1 <> 0) AS late,
         count_if(s.flags & 2 <> 0) AS foreign_tenant,
@@ -13,14 +14,15 @@ WITH stored AS (
     GROUP BY ALL
 ),
 described AS (
-    SELECT hour, coalesce(o.ingest_tenant, o.tenant) AS tenant, f.dialect, stored.* EXCLUDE (hour, source, facet),
+    SELECT hour, signal, coalesce(o.ingest_tenant, o.tenant) AS tenant, f.dialect,
+        stored.* EXCLUDE (hour, signal, source, facet),
         CASE WHEN f.mapping = 'none' THEN accepted ELSE 0 END AS unclassified
     FROM stored
     JOIN sources o USING (source)
     JOIN facets f USING (facet)
 ),
 outcomes AS (
-    SELECT hour, tenant, dialect, unnest([
+    SELECT hour, signal, tenant, dialect, unnest([
         {outcome: 'accepted', reason: NULL::VARCHAR, items: accepted},
         {outcome: 'late', reason: NULL, items: late},
         {outcome: 'quarantined', reason: 'foreign_tenant', items: foreign_tenant},
@@ -31,7 +33,7 @@ outcomes AS (
     ], recursive := true)
     FROM described
 )
-SELECT hour, 'traces' AS signal, tenant, dialect, outcome, reason, sum(items) AS items
+SELECT hour, signal, tenant, dialect, outcome, reason, sum(items) AS items
 FROM outcomes
 GROUP BY ALL
 HAVING sum(items) > 0

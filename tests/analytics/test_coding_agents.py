@@ -9,6 +9,7 @@ import pytest
 
 from analytics.jobs import Runner
 from analytics.pricing.book import PriceBook
+from analytics.reports.counters import counters
 from collector.identity import Credential
 from collector.ingest import Ingest
 from collector.otlp.answers import Signal
@@ -153,6 +154,22 @@ def test_counters_agree_with_the_calls(told: tuple[str, Store]) -> None:
         assert counted[(service, "cache_read_tokens")] == sums["cached"]
         assert counted[(service, "cache_write_tokens")] == sums["cache_write"]
         assert counted[(service, "output_tokens")] == sums["output"]
+
+
+def test_counters_show_what_did_not_arrive(told: tuple[str, Store]) -> None:
+    """Where all calls arrived nothing differs; a lost call shows as the tokens that are missing."""
+    way, store = told
+    items = counters(store, NOW_NS)["items"]
+    assert bool(items) == (way not in ("spans", "logs"))
+    assert [i for i in items if i["difference"]] == []
+    if items:
+        largest = "SELECT max(input_tokens) AS n FROM calls JOIN call_groups USING (call_group) WHERE dialect = 'codex'"
+        (lost,) = query(store, largest)
+        with store.cursor() as c:
+            c.execute("UPDATE calls SET input_tokens = input_tokens - 100 WHERE input_tokens = ?", [lost["n"]])
+            found = [i for i in counters(store, NOW_NS)["items"] if i["difference"]]
+            c.execute("UPDATE calls SET input_tokens = input_tokens + 100 WHERE input_tokens = ?", [lost["n"] - 100])
+        assert {i["field"] for i in found} == {"input_tokens"}
 
 
 def test_sending_again_changes_nothing(told: tuple[str, Store]) -> None:
