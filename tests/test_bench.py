@@ -8,8 +8,9 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_load_of_known_truth() -> None:
     """Load of every scenario over several connections is counted and priced to the last digit."""
     command = [sys.executable, "-m", "bench.ingest", "--spans", "5000", "--per-request", "64", "--connections", "4"]

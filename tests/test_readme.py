@@ -18,6 +18,8 @@ import pytest
 from sample_traces import play
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 SPANLEDGER = (sys.executable, "-m", "dashboards.cli")
 README = (ROOT / "README.md").read_text()
 SOON_S = 10.0
@@ -76,7 +78,6 @@ def _runs(server: Started, agent: str | None, wanted: int) -> list[dict[str, Any
         time.sleep(0.2)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "command", "agent", "calls"),
     [("python", (sys.executable, "-c"), "my-agent", (1, 1)), ("sh", ("sh", "-ec"), None, (1, 0))],
@@ -95,7 +96,6 @@ def test_first_span(
     assert run["status"] == ("ok" if agent else run["status"])
 
 
-@pytest.mark.slow
 def test_example_agent(server: Started) -> None:
     """The example agent, started as its README says, becomes one priced run."""
     address = {"OTEL_EXPORTER_OTLP_ENDPOINT": server.addresses["otlp_http"]}
@@ -107,7 +107,6 @@ def test_example_agent(server: Started) -> None:
     assert run["tool_calls"] - run["tool_errors"] == 3
 
 
-@pytest.mark.slow
 def test_demo(tmp_path: Path) -> None:
     """`spanledger demo` shows every sample run, priced to the last digit, within twenty seconds of its start."""
     expected = play.expected().values()

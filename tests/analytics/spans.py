@@ -88,8 +88,22 @@ def stored(spans: list[Span]) -> Rows:
     return rows
 
 
-_FACETS = "kind dialect name status error_reason model request_model provider service_tier tool tool_server tool_class \
-tool_action decision".split()
+_FACETS = [
+    "kind",
+    "dialect",
+    "name",
+    "status",
+    "error_reason",
+    "model",
+    "request_model",
+    "provider",
+    "service_tier",
+    "tool",
+    "tool_server",
+    "tool_class",
+    "tool_action",
+    "decision",
+]
 _PLACES = (
     {name: ("facet", name) for name in _FACETS}
     | {"own_agent": ("facet", "agent"), "own_agent_version": ("facet", "agent_version")}

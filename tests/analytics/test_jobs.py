@@ -118,6 +118,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Span], list[Span]]:
     ]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=PASSES_EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

@@ -152,6 +152,7 @@ def agrees(row: Row) -> None:
     assert not row["usage_conflict"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_listed_model_costs_what_genai_prices_says(seed: int) -> None:
     """Every model of the list, in random usages, times and service tiers, equals calc_price part by part."""

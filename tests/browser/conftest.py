@@ -20,6 +20,9 @@ QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run"),
 )
+expect.set_options(timeout=30_000)
+BEST_OF = 3
+"""Times are the least of so many: what the page takes, not what else the machine does."""
 PICTURES = ROOT / "test-artifacts" / "pages"
 
 
@@ -92,11 +95,13 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]
     empty.close()
 
 
-def visit(browser: Browser, site: Site, width: int = 1440, theme: str = "light") -> Visitor:
-    """A new visitor with an empty cache and no memory."""
+def visit(browser: Browser, site: Site, width: int = 1440, theme: str = "light", *, live: bool = False) -> Visitor:
+    """A new visitor with an empty cache and no memory. Unless `live`, no part of a page is replaced under its hands."""
     size: ViewportSize = {"width": width, "height": 900}
     context = browser.new_context(viewport=size, color_scheme="dark" if theme == "dark" else "light")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
+    if not live:
+        context.add_init_script("window.setInterval = () => 0")
     return Visitor(context.new_page(), site)
 
 

@@ -17,6 +17,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 CLI = [sys.executable, "-m", "dashboards.cli"]
 FREE_PORTS = ["--port", "0", "--http-port", "0", "--grpc-port", "0"]
 READY_S, STOP_S = 30, 15

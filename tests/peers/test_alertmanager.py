@@ -266,6 +266,8 @@ from analytics.alert_settings import AlertSettings, Target
 from analytics.evaluate import evaluate
 from collector.store import Store
 from tests.peers.test_alertmanager import SLO
+
+pytestmark = pytest.mark.slow
 settings = AlertSettings(targets=(Target("am", "alertmanager", sys.argv[2]),))
 evaluate(Store(Path(sys.argv[1])), [SLO], settings, time.time_ns())
 os.kill(os.getpid(), signal.SIGKILL)
