@@ -80,15 +80,15 @@ class Remote:
         """The answer to a question. Raises OSError or HTTPException if there is none."""
         return self._ask("GET", _address(path, params))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Reply:
+    def post(self, path: str, body: Mapping[str, Any] | bytes) -> Reply:
         """The answer to an act. Raises OSError or HTTPException if there is none."""
-        return self._ask("POST", path, json.dumps(body).encode())
+        return self._ask("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode())
 
-    def stream(self, path: str) -> Iterator[bytes]:
+    def stream(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[bytes]:
         """A long answer, piece by piece."""
         connection = self._connection()
         try:
-            connection.request("GET", path, headers={"Authorization": f"Bearer {self._server.token}"})
+            connection.request("GET", _address(path, params), headers={"Authorization": f"Bearer {self._server.token}"})
             answer = connection.getresponse()
             if answer.status != 200:
                 raise Busy(f"the server answered {answer.status}")

@@ -1,8 +1,10 @@
 """Answers where no server runs: opens the store itself and puts the same questions to the same application."""
 
 import asyncio
+import queue
+import threading
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -10,6 +12,7 @@ from urllib.parse import urlencode
 import orjson
 
 from analytics.jobs import Runner
+from collector.errors import Busy
 from collector.identity import SCOPES, Keys
 from collector.settings import Settings
 from collector.store import Store
@@ -18,6 +21,7 @@ from dashboards.app import create_app
 from dashboards.client import Reply
 
 STORE_NAME = "spanledger.duckdb"
+PIECES = 8  # of a long answer, made ahead of who takes them
 
 
 def open_store(settings: Settings) -> Store:
@@ -55,19 +59,41 @@ class Local:
         known = {name: value for name, value in (params or {}).items() if value not in (None, [])}
         return asyncio.run(self._ask("GET", path, urlencode(known, doseq=True)))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Reply:
+    def post(self, path: str, body: Mapping[str, Any] | bytes) -> Reply:
         """The answer to an act."""
-        return asyncio.run(self._ask("POST", path, "", orjson.dumps(dict(body))))
+        sent = body if isinstance(body, bytes) else orjson.dumps(dict(body))
+        return asyncio.run(self._ask("POST", *_parted(path), sent))
 
-    def stream(self, path: str) -> Iterator[bytes]:
-        """A long answer; whole, for it comes from this process."""
-        yield self.get(path).body
+    def stream(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[bytes]:
+        """A long answer, piece by piece, while another thread goes on making it. Raises Busy if it breaks off."""
+        pieces: queue.Queue[bytes | None] = queue.Queue(PIECES)
+        known = urlencode(
+            {name: value for name, value in (params or {}).items() if value not in (None, [])}, doseq=True
+        )
+
+        replies: list[Reply] = []
+
+        def make() -> None:
+            try:
+                replies.append(asyncio.run(self._ask("GET", path, known, taken=pieces.put)))
+            finally:
+                pieces.put(None)
+
+        maker = threading.Thread(target=make, daemon=True)
+        maker.start()
+        while (piece := pieces.get()) is not None:
+            yield piece
+        maker.join()
+        if not replies or replies[0].status != 200:
+            raise Busy(f"the answer broke off, or was status {replies[0].status if replies else 500}")
 
     def close(self) -> None:
         """Close the store."""
         self._store.close()
 
-    async def _ask(self, method: str, path: str, query: str, body: bytes = b"") -> Reply:
+    async def _ask(
+        self, method: str, path: str, query: str, body: bytes = b"", taken: Callable[[bytes], None] | None = None
+    ) -> Reply:
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
@@ -88,7 +114,13 @@ class Local:
             if message["type"] == "http.response.start":
                 status = message["status"]
             else:
-                parts.append(message.get("body", b""))
+                (taken if taken and status == 200 else parts.append)(message.get("body", b""))
 
         await self._app(scope, receive, send)
         return Reply(status, b"".join(parts))
+
+
+def _parted(address: str) -> tuple[str, str]:
+    """Path and query of an address."""
+    path, _, query = address.partition("?")
+    return path, query

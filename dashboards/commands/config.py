@@ -55,6 +55,7 @@ def _examples() -> dict[str, str]:
     data = resources.files("analytics").joinpath("data")
     examples = {FILE_NAME: _settings_example()}
     examples["prices.toml"] = data.joinpath("prices.example.toml").read_text()
+    examples["owners.toml"] = data.joinpath("owners.example.toml").read_text()
     examples["alerts.toml"] = data.joinpath("alerts.toml").read_text()
     slos: list[Traversable] = [f for f in data.joinpath("slos").iterdir() if f.name.endswith(".yaml")]
     return examples | {f"slos/{f.name}": f.read_text() for f in sorted(slos, key=lambda f: f.name)}

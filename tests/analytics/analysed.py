@@ -1,6 +1,7 @@
 """A store whose runs and calls the jobs made themselves, from the spans of the demo store."""
 
 from pathlib import Path
+from typing import Any
 
 from analytics.jobs import Runner
 from analytics.pricing.book import PriceBook
@@ -26,7 +27,7 @@ def analysed_store(path: Path, book: PriceBook, runs: int = 60) -> Store:
 
 def _loop(first: int) -> Rows:
     """A run that calls one tool over and over; its descriptions are numbered from `first`."""
-    at = {"trace_lo": 77, "batch": DEMO_NOW_NS // 10**6 - 60_000}
+    at: dict[str, Any] = {"trace_lo": 77, "batch": DEMO_NOW_NS // 10**6 - 60_000}
     start = DEMO_NOW_NS // SECOND - 100
     spans = [agent(1, None, start, **at)]
     for turn in range(8):

@@ -91,9 +91,9 @@ def test_totals_stay_equal_to_the_last_digit(store: Store, owners: OwnerMap, key
     finer = list_costs(store, DEMO_NOW_NS, group_by=["owner", *keys], owners=owners, limit=10_000)
     assert by_owner["total"] == plain == finer["total"]
     for name in COUNTED:
-        assert sum(row[name] for row in finer["items"]) == plain[name]  # type: ignore[literal-required, misc]
+        assert sum(row[name] for row in finer["items"]) == plain[name]  # type: ignore[literal-required]
     for name in AMOUNTS:
-        assert sum(Decimal(row[name] or 0) for row in finer["items"]) == Decimal(plain[name] or 0)  # type: ignore[literal-required, misc]
+        assert sum(Decimal(row[name] or 0) for row in finer["items"]) == Decimal(plain[name] or 0)  # type: ignore[literal-required]
     for whole in by_owner["items"]:
         parts = [row for row in finer["items"] if row["owner"] == whole["owner"]]
         assert sum(Decimal(row["cost_usd"] or 0) for row in parts) == Decimal(whole["cost_usd"] or 0)
