@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from collector.dialects.events import spans_of_logs
 from collector.errors import Busy, Refused
 from collector.identity import SCOPES, Credential
 from collector.otlp import files, wire
@@ -31,7 +32,8 @@ ANSWER_S = 60.0
 
 @dataclass
 class Tally:
-    """What became of the files: spans in them, of these rejected, and requests that could not be taken."""
+    """What became of the files: spans in them (those made of log records too), of these rejected, and requests that
+    could not be taken."""
 
     spans: int = 0
     rejected: int = 0
@@ -62,7 +64,8 @@ def import_files(args: Namespace, settings: Settings) -> int:
         f"{format.count(tally.rejected)} rejected."
     )
     if tally.other:
-        tables.say(f"{format.count(tally.other)} requests of logs or metrics: these are not used yet.", "yellow")
+        used = "of these the events and counters of coding agents are used"
+        tables.say(f"{format.count(tally.other)} requests of logs or metrics: {used}.", "yellow")
     for problem in problems:
         tables.say(problem, "red")
     return NO if problems or tally.rejected else OK
@@ -100,9 +103,10 @@ def _settle(done: set[Future[int]], path: Path, tally: Tally, problems: list[str
 
 
 def _count(request: files.Request) -> int:
-    if request.signal != "traces":
+    if request.signal == "metrics":
         return 0
-    message = wire.MESSAGES["TracesRequest"].FromString(request.body)
+    body = request.body if request.signal == "traces" else spans_of_logs(request.body).body
+    message = wire.MESSAGES["TracesRequest"].FromString(body)
     return sum(len(scope.spans) for resource in message.resource_spans for scope in resource.scope_spans)
 
 
