@@ -20,6 +20,7 @@ from dashboards.api import ROUTERS
 from dashboards.api.answers import refuse_properly
 from dashboards.door import Door, Sessions
 from dashboards.pages import PAGES
+from dashboards.self_check import Checked
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,15 @@ def create_app(
     not_ready: Callable[[], str | None] = lambda: None,
     book: Callable[[], PriceBook] = PriceBook.seeded,
     quiet: Callable[[], AbstractContextManager[None]] = nullcontext,
+    queue_bytes: Callable[[], int] = lambda: 0,
+    self_check: Callable[[], Checked | None] = lambda: None,
     clock: Callable[[], int] = time.time_ns,
 ) -> FastAPI:
     """Pages and API over `store`.
 
     `keys` guard it (by default those of the settings), `start_id` tells this start of a server from others,
     `not_ready` gives the reason why spans are not being stored, `book` the price book in force, `quiet` a context in
-    which no job changes runs.
+    which no job changes runs, `queue_bytes` what waits to be written, `self_check` the last one's result.
     """
     app = FastAPI(
         title="spanledger",
@@ -62,6 +65,7 @@ def create_app(
     state.clock, state.started_ns, state.version = clock, clock(), app.version
     state.start_id, state.not_ready = start_id, not_ready
     state.book, state.quiet = book, quiet
+    state.queue_bytes, state.self_check = queue_bytes, self_check
     state.keys, state.sessions = keys or Keys.of(settings), Sessions()
     for router in (*ROUTERS, login.router, *PAGES):
         app.include_router(router)

@@ -9,11 +9,21 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
+from prometheus_client import Histogram
 from starlette.responses import RedirectResponse, Response
 
 from collector.errors import Forbidden, Unauthenticated
 from collector.identity import Keys, is_loopback, key_of
+from collector.telemetry import REGISTRY
 from dashboards.api.answers import problem
+
+REQUEST_SECONDS = Histogram(
+    "spanledger_api_request_seconds",
+    "Time to answer a request to pages and API, by route.",
+    ["route"],
+    registry=REGISTRY,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -78,9 +88,14 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        began, headers = time.perf_counter(), dict[bytes, bytes](scope["headers"])
         refusal = self._refusal(scope, headers)
-        await (refusal or self._app)(*_dressed(scope, receive, send))
+        scope, receive, send = _dressed(scope, receive, send)
+        try:
+            await (refusal or self._app)(scope, receive, send)
+        finally:
+            route = getattr(scope.get("route"), "path", None) or "none"
+            REQUEST_SECONDS.labels(route).observe(time.perf_counter() - began)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
         host = headers.get(b"host", b"").decode("latin1").lower()

@@ -32,11 +32,11 @@ if TYPE_CHECKING:  # loaded by `_open`, while the pages' port already answers
     from analytics.jobs import Runner
     from collector.ingest import Ingest
     from collector.store import Store
+    from dashboards.self_check import SelfCheck
 
 STOP_GRACE_S = 5.0
 M_ARENA_MAX = -8  # of malloc.h
-ALERTS_EVERY_S = 5.0
-JOB_THREADS = 4
+JOB_THREADS = 8  # a job that waits for a network must not hold up another
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ async def _start(
 ) -> None:
     """Open the store, then take spans in; `stack` undoes each step, the last one first."""
     from collector import grpc, http  # noqa: PLC0415 - half of the start-up time: the pages' port answers meanwhile
+    from dashboards.self_check import SelfCheck  # noqa: PLC0415
 
     keys = Keys.of(settings, local_token=token)
     store, ingest = await asyncio.to_thread(_open, settings)
@@ -89,7 +90,6 @@ async def _start(
     stack.push_async_callback(otlp_http.stop, STOP_GRACE_S)
     otlp_grpc = await grpc.serve(ingest, keys, settings.host, settings.grpc_port, settings.limits)
     stack.push_async_callback(otlp_grpc.stop, STOP_GRACE_S)
-    waiting.app = await asyncio.to_thread(_application, settings, store, ingest, runner, keys, waiting)
     server = Server(
         pid=os.getpid(),
         start_id=waiting.start_id,
@@ -98,6 +98,10 @@ async def _start(
         otlp_http=f"http://{_reached(settings.host)}:{otlp_http.port}",
         otlp_grpc=f"{_reached(settings.host)}:{otlp_grpc.port}",
     )
+    self_check = SelfCheck(store, server.otlp_http, token)
+    stack.push_async_callback(asyncio.to_thread, self_check.stop)
+    application = partial(_application, settings, store, ingest, runner, keys, waiting, self_check)
+    waiting.app = await asyncio.to_thread(application)
     announce(settings.data, server)
     stack.callback(withdraw, settings.data, server)
     gc.freeze()  # what was loaded stays: no collection has to look through it again
@@ -156,22 +160,23 @@ def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> "tuple[
     from apscheduler.executors.pool import ThreadPoolExecutor  # noqa: PLC0415 - see _start
     from apscheduler.schedulers.background import BackgroundScheduler  # noqa: PLC0415
 
-    from analytics import evaluate, outbox  # noqa: PLC0415
+    from analytics import evaluate, metrics, outbox  # noqa: PLC0415
     from analytics.jobs import JOBS, Job, Runner, schedule  # noqa: PLC0415
     from dashboards import rules  # noqa: PLC0415
 
     ruled = rules.load(settings.data)
-    runner = Runner(
-        store, rules.price_book(settings.data), time.time_ns, ingest.load, ingest.set_horizon
+    runner = Runner(store, rules.price_book(settings.data), time.time_ns, ingest.load, ingest.set_horizon)
+
+    jobs = (
+        *JOBS,
+        Job("alerts", 5, lambda runner, _: evaluate.evaluate(store, ruled.slos, ruled.alerts, runner.clock())),
+        Job("deliveries", 1, lambda runner, _: outbox.deliver(store, ruled.alerts, runner.clock())),
+        Job("metrics", 5, lambda runner, _: metrics.count(store, runner.clock())),
+        Job("forgotten metrics", 3600, lambda *_: metrics.forget(store)),
     )
-
-    def alert(runner: Runner, _: float) -> None:
-        evaluate.evaluate(store, ruled.slos, ruled.alerts, runner.clock())
-        outbox.deliver(store, ruled.alerts, runner.clock())
-
     threads = ThreadPoolExecutor(JOB_THREADS)
     scheduler = BackgroundScheduler(timezone="UTC", executors={"default": threads})
-    schedule(scheduler, runner, settings.retention_days, (*JOBS, Job("alerts", ALERTS_EVERY_S, alert)))
+    schedule(scheduler, runner, settings.retention_days, jobs)
     scheduler.start()
 
     def stop() -> None:
@@ -182,7 +187,13 @@ def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> "tuple[
 
 
 def _application(
-    settings: Settings, store: "Store", ingest: "Ingest", runner: "Runner", keys: Keys, waiting: Waiting
+    settings: Settings,
+    store: "Store",
+    ingest: "Ingest",
+    runner: "Runner",
+    keys: Keys,
+    waiting: Waiting,
+    self_check: "SelfCheck",
 ) -> Any:
     """Pages and API."""
     from dashboards import rules  # noqa: PLC0415 - see _start
@@ -205,6 +216,8 @@ def _application(
         not_ready=not_ready,
         book=lambda: runner.book,
         quiet=runner.quiet,
+        queue_bytes=ingest.queue_bytes,
+        self_check=lambda: self_check.last,
     )
 
 

@@ -1,7 +1,8 @@
 """The HTTP API: one file a resource, each with a router; the app includes ROUTERS."""
 
-from dashboards.api import alerts, costs, exports, findings, health, prices, quality, runs, slos, sql
+from dashboards.api import alerts, costs, exports, findings, health, metrics, prices, quality, runs, slos, sql
 
 ROUTERS = tuple(
-    resource.router for resource in (runs, costs, exports, prices, findings, slos, alerts, quality, sql, health)
+    resource.router
+    for resource in (runs, costs, exports, prices, findings, slos, alerts, quality, sql, health, metrics)
 )

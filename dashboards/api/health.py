@@ -1,12 +1,12 @@
-"""/healthz, /readyz and /metrics: for supervisors and for Prometheus."""
+"""/healthz and /readyz: for supervisors."""
 
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from collector.telemetry import REGISTRY
+from analytics.reports.values import moment
 
 router = APIRouter(tags=["health"])
 
@@ -23,14 +23,11 @@ def get_health(request: Request) -> Response:
 def get_readiness(request: Request) -> Response:
     """Whether spans are accepted and stored right now; 503 with the reason if not."""
     reason: str | None = request.app.state.not_ready()
-    body = {"status": "ready"} if reason is None else {"status": "not ready", "reason": reason}
+    body: dict[str, Any] = {"status": "ready"} if reason is None else {"status": "not ready", "reason": reason}
+    if checked := request.app.state.self_check():
+        body["self_check"] = asdict(checked) | {"at": moment(checked.at_ns)}
+        del body["self_check"]["at_ns"]
     return _json(body, 200 if reason is None else 503)
-
-
-@router.get("/metrics", response_class=Response)
-def get_metrics() -> Response:
-    """Counters of this process in Prometheus' text form."""
-    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
 def _json(body: dict[str, Any], status: int = 200) -> Response:

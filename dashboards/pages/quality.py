@@ -67,6 +67,7 @@ def page(request: Request) -> Response:
         dialects=_pivot([i for i in items if i["dialect"]], "dialect", "outcome"),
         dropped_keys=found["dropped_keys"],
         figure=_figure(hours),
+        checked=request.app.state.self_check(),
     )
 
 
