@@ -55,22 +55,22 @@ def spans_of_logs(body: bytes) -> Converted:
 
 def _add(spans: Any, emitter: Emitter, record: Any) -> tuple[str, str] | None:
     """Add the record's span; or say what becomes of a record that is none."""
-    told = {anyvalue.text(a.key): a.value for a in record.attributes}
-    name = _text(told.get("event.name"))
+    told = {a.key: a.value for a in record.attributes}
+    name = _text(told, "event.name")
     if not name.startswith(emitter.prefix):
         name = emitter.prefix + name
     event = emitter.events.get(name)
-    if event is None or (event.has and event.has not in told):
+    if event is None or (event.has and event.has.encode() not in told):
         return REDUNDANT if name in emitter.redundant else UNKNOWN
-    session, turn = _text(told.get(emitter.session)), _text(told.get(emitter.turn))
+    session, turn = _text(told, emitter.session), _text(told, emitter.turn)
     if not session:
         return NAMELESS
     end_ns = record.time_unix_nano or record.observed_time_unix_nano
-    duration_ns = int(min(max(_number(told.get("duration_ms")), 0.0), _MAX_DURATION_MS) * 1e6)
+    duration_ns = int(min(max(_number(_text(told, "duration_ms")), 0.0), _MAX_DURATION_MS) * 1e6)
     traced = len(record.trace_id) == 16 and any(record.trace_id)
     around = record.span_id if traced and len(record.span_id) == 8 and any(record.span_id) else b""
     root = _id(8, emitter.name, session, turn, "run") if turn else b""
-    said = (_text(told.get(emitter.sequence)), str(end_ns), _text(told.get("call_id")), record.span_id.hex())
+    said = (_text(told, emitter.sequence), str(end_ns), _text(told, "call_id"), record.span_id.hex())
     span = spans.spans.add(
         trace_id=record.trace_id if traced else _id(16, emitter.name, session, turn),
         span_id=root if event.starts_run and root else _id(8, emitter.name, session, name, *said),
@@ -87,9 +87,9 @@ def _add(spans: Any, emitter: Emitter, record: Any) -> tuple[str, str] | None:
     return None
 
 
-def _denied(event: Event, told: dict[str, Any]) -> bool:
+def _denied(event: Event, told: dict[bytes, Any]) -> bool:
     attribute, texts = event.denied
-    return any(pattern.fullmatch(_text(told.get(attribute))) for pattern in texts)
+    return any(pattern.fullmatch(_text(told, attribute)) for pattern in texts)
 
 
 def _id(size: int, *parts: str) -> bytes:
@@ -98,17 +98,20 @@ def _id(size: int, *parts: str) -> bytes:
     return digest.digest() if any(digest.digest()) else b"\1" * size
 
 
-def _text(value: Any) -> str:
+def _text(told: dict[bytes, Any], key: str) -> str:
+    """An attribute as text; empty if it is not there."""
+    if not key or (value := told.get(key.encode())) is None:
+        return ""
     try:
-        python = anyvalue.python_value(value) if value is not None else None
+        python = anyvalue.python_value(value)
     except anyvalue.TooDeep:
         return ""
     return "" if python is None else str(python)
 
 
-def _number(value: Any) -> float:
+def _number(text: str) -> float:
     try:
-        number = float(_text(value) or 0)
+        number = float(text or 0)
     except ValueError:
         return 0.0
     return number if number == number else 0.0
