@@ -13,6 +13,7 @@ from analytics.frames import query
 from analytics.owned_calls import NO_OWNERS
 from analytics.owners import OwnerMap, midnight_ns
 from analytics.pricing.book import PriceBook
+from analytics.report_plans import Plan
 from analytics.reports import listings
 from analytics.reports.costs import CostTotal, prepare
 from analytics.reports.periods import EVER_NS
@@ -41,22 +42,6 @@ class Report:
     to_ns: int = EVER_NS[1]
     tz: str = "UTC"
     filters: Mapping[str, str | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A file to write for every `every` (day or month, UTC) that has ended: `name`-2026-10.csv and so on in `folder`.
-
-    `group_by` may be empty for a FOCUS file; `keep` is how many periods back are written if they are missing.
-    """
-
-    name: str
-    folder: Path
-    group_by: tuple[str, ...] = ()
-    every: str = "month"
-    form: str = "csv"
-    is_focus: bool = False
-    keep: int = 3
 
 
 def cost_frames(store: Store, report: Report, owners: OwnerMap = NO_OWNERS) -> Iterator[pl.DataFrame]:

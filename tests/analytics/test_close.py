@@ -59,6 +59,7 @@ def test_a_closed_month_is_what_it_came_to(store: Store) -> None:
     assert {row["owner"]: (row["cost_pusd"], row["llm_calls"]) for row in frozen.iter_rows(named=True)} == told
 
 
+@pytest.mark.slow
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     deltas=st.lists(st.integers(-5, 5), min_size=1, max_size=3), keys=st.sets(st.sampled_from(close.KEYS), max_size=3)

@@ -18,8 +18,9 @@ from analytics import exports
 from analytics.owned_calls import NO_OWNERS
 from analytics.owners import OwnerEntry, OwnerMap
 from analytics.pricing.book import PriceBook
+from analytics.report_plans import Plan, PlanFileError, load_plans
 from analytics.reports.costs import GROUP_KEYS, list_costs
-from analytics.reports.exports import PRESETS, Plan, Report, cost_frames, write_due
+from analytics.reports.exports import PRESETS, Report, cost_frames, write_due
 from analytics.reports.values import BadQuestion
 from analytics.reports.values import usd as usd_text
 from collector.store import Store
@@ -80,6 +81,7 @@ def test_formulas_in_csv_are_text(store: Store) -> None:
     assert not [row for row in rows if row["agent"].startswith(("=", "+", "-", "@", "\t", "\r"))]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=6))
 def test_any_text_is_inert_in_csv(text: str) -> None:
     """Whatever stands before it, a formula's first character is never the first that a spreadsheet looks at."""
@@ -137,3 +139,50 @@ def test_due_files_are_written_once_and_whole(store: Store, tmp_path: Path) -> N
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "month-end-2026-11.csv").read_text())))
     total = Decimal(str(list_costs(store, DEMO_NOW_NS)["total"]["cost_usd"]))
     assert sum(Decimal(row["cost_usd"] or 0) for row in rows) == total
+
+
+def plans(path: Path, text: str) -> list[Plan]:
+    """The plans of a file."""
+    path.write_text(text)
+    return load_plans(path, PRESETS, GROUP_KEYS, tuple(exports.FORMATS))
+
+
+def test_plans_are_read(tmp_path: Path) -> None:
+    """Presets, groupings and FOCUS files; relative folders lie beside the file; no file is no plan."""
+    path = tmp_path / "reports.toml"
+    assert load_plans(path, PRESETS, GROUP_KEYS, tuple(exports.FORMATS)) == []
+    found = plans(
+        path,
+        '[[report]]\nname = "a"\nfolder = "out"\npreset = "chargeback"\n'
+        '[[report]]\nname = "b"\nfolder = "/srv"\ngroup_by = ["day", "model"]\nevery = "day"\nformat = "jsonl"\n'
+        '[[report]]\nname = "c"\nfolder = "out"\nfocus = true\nkeep = 12\n',
+    )
+    assert found == [
+        Plan("a", tmp_path / "out", PRESETS["chargeback"]),
+        Plan("b", Path("/srv"), ("day", "model"), "day", "jsonl"),
+        Plan("c", tmp_path / "out", is_focus=True, keep=12),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1", "\\[\\[report\\]\\] entries"),
+        ("[report]", "two brackets"),
+        ("[[report", "not TOML"),
+        ('[[report]]\nname = "../a"\nfolder = "o"\nfocus = true', "name: letters"),
+        ('[[report]]\nname = "a"\nfocus = true', "folder"),
+        ('[[report]]\nname = "a"\nfolder = "o"', "one of preset"),
+        ('[[report]]\nname = "a"\nfolder = "o"\npreset = "x"', "month-end"),
+        ('[[report]]\nname = "a"\nfolder = "o"\ngroup_by = ["x"]', "group_by"),
+        ('[[report]]\nname = "a"\nfolder = "o"\nfocus = true\nformat = "xlsx"', "format"),
+        ('[[report]]\nname = "a"\nfolder = "o"\nfocus = true\nevery = "week"', "every"),
+        ('[[report]]\nname = "a"\nfolder = "o"\nfocus = true\nkeep = 0', "keep"),
+        ('[[report]]\nname = "a"\nfolder = "o"\nfocus = true\nhour = 3', "hour: not known here"),
+        ('[[report]]\nname = "a"\nfolder = "o"\nfocus = true\n' * 2, "same files"),
+    ],
+)
+def test_wrong_plans_are_refused_with_the_remedy(tmp_path: Path, text: str, said: str) -> None:
+    """The error names the file, the entry and the key."""
+    with pytest.raises(PlanFileError, match=said):
+        plans(tmp_path / "reports.toml", text)

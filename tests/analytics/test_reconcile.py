@@ -303,6 +303,7 @@ def test_a_wrong_file_is_refused_with_place_and_remedy(store: Store, data: bytes
     assert str(error.value).startswith("export")
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode), st.recursive(
     st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=5)),
     lambda inner: st.one_of(
