@@ -175,6 +175,9 @@ def _of_run(c: Cursor, run_id: str) -> list[Row]:
         return []
     made = c.execute("SELECT trace_ids FROM runs WHERE run_id = ?", [run_id]).fetchall()
     traces = made[0][0] if made else [run_id[:32]]
+    if len(traces) > 1:  # one of them may hold records of other runs of the session, and these decide together
+        shared = "SELECT DISTINCT unnest(trace_ids) FROM runs WHERE list_has_any(trace_ids, ?::VARCHAR[])"
+        traces = [row[0] for row in c.execute(shared, [traces]).fetchall()]
     halves = {"trace_hi": [int(t[:16], 16) for t in traces], "trace_lo": [int(t[16:], 16) for t in traces]}
     spans = c.sql(listings.query("run_spans"), params=halves).pl()
     if spans.is_empty():

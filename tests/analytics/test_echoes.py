@@ -1,11 +1,16 @@
 """What log records and spans of a coding agent tell twice counts once, and the agent's machinery is no run."""
 
+from pathlib import Path
 from typing import Any
 
+from analytics.jobs import Runner
+from analytics.pricing.book import PriceBook
+from analytics.reports.spans import list_spans
 from analytics.structure import arrange, inherit, number_runs
 from collector.semconv import Flag
-from tests.analytics.spans import Span, agent, frame, llm, span, tool
+from tests.analytics.spans import Span, agent, frame, llm, span, stored, tool
 from tests.analytics.test_calls import calls_of
+from tests.stores import empty_store, write
 
 CODEX: Span = {"dialect": "codex", "own_session": "talk"}
 LOG: Span = CODEX | {"flags": int(Flag.FROM_LOG)}
@@ -113,3 +118,29 @@ def test_coding_agents_name_the_model_around_the_call() -> None:
     assert call["model"] == "gpt-5.5"
     (call,) = calls_of(agent(1), span(2, 1, model="gpt-5.5"), llm(3, 2, model=None))
     assert call["model"] is None
+
+
+def test_a_run_shows_its_own_records_only(tmp_path: Path) -> None:
+    """Where the records of a session lie in one trace, each run shows those that are its own, whenever they came."""
+    store = empty_store(tmp_path / "talk.duckdb")
+    runner = Runner(store, PriceBook.seeded(), lambda: 0)
+    runs = [agent(n, None, at, trace_lo=n, **CODEX) for n, at in ((1, 10), (2, 100))]
+    records = [llm(n, None, at, **LOOSE) for n, at in ((11, 20), (12, 99), (13, 101))]
+    for batch, sent in enumerate((records, runs), start=1):
+        rows = stored([s | {"batch": batch} for s in sent])
+        for table, column in (("facets", "facet"), ("identities", "identity"), ("sources", "source")):
+            for row in (*rows.tables[table], *rows.tables["span_log"]):
+                row[column] += 100 * batch
+        with store.transaction() as c:
+            write(c, rows)
+        runner.run_pass(0)
+    shown = {}
+    for n in (1, 2):
+        listed = list_spans(store, f"{1:016x}{n:016x}", 0)
+        assert listed is not None
+        shown[n] = sorted(int(s["span_id"], 16) for s in listed["items"])
+    with store.cursor() as c:
+        calls = c.execute("SELECT llm_calls FROM runs ORDER BY trace_lo").fetchall()
+    store.close()
+    assert shown == {1: [1, 11, 12], 2: [2, 13]}
+    assert calls == [(2,), (1,)]
