@@ -79,7 +79,7 @@ def test_dependencies_are_declared_and_used() -> None:
                 if isinstance(node, ast.Import):
                     imported |= {alias.name for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module:
-                    imported.add(node.module)
+                    imported |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     owners: dict[str, set[str]] = {name: set() for name in imported}
     for distribution in importlib.metadata.distributions():
         for path in distribution.files or ():

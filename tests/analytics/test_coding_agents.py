@@ -17,6 +17,8 @@ from collector.store import Store
 from tests.collector.captures import CODING_AGENTS, SHARED, Scenario, scenarios
 from tests.stores import empty_store
 
+pytestmark = pytest.mark.slow
+
 SCENARIOS = [s for s in scenarios() if s.folder.name in CODING_AGENTS]
 NOW_NS = 1_795_240_000 * 10**9
 OPEN = Credential("open", None, frozenset({"ingest"}))

@@ -14,6 +14,8 @@ from collector.otlp.columns import decode
 from collector.store import Store
 from tests.collector.captures import CODING_AGENTS, Scenario, scenarios
 
+pytestmark = pytest.mark.slow
+
 NOW_NS = 1_795_300_000 * 10**9
 OPEN = Credential("open", None, frozenset({"ingest"}))
 SCENARIOS = [s for s in scenarios() if s.folder.name not in CODING_AGENTS]

@@ -62,6 +62,7 @@ def _deliveries(store: Store) -> list[dict[str, Any]]:
     return items
 
 
+@pytest.mark.slow
 def test_alertmanager_hears_again_and_again_and_of_the_end(store: Store) -> None:
     """Every replica: at once, each resend_s while firing, then resolved for five minutes, then silence."""
     with receiver() as one, receiver() as two:
@@ -162,6 +163,7 @@ def test_retries_are_bounded_and_wait_longer_each_time(store: Store) -> None:
     assert 600 < sum(pauses) < 3600
 
 
+@pytest.mark.slow
 def test_a_breaker_spares_a_dead_target_and_the_others_go_on(store: Store) -> None:
     """After five failures in a row a target is paused and shown as such, and closes again on the first success."""
     status = {"now": 503}

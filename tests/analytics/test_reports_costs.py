@@ -87,6 +87,7 @@ def pusd_of(text: str | None) -> int:
     return int(whole) * 10**12 + int(part.ljust(12, "0"))
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     rows=st.lists(calls(), max_size=12),
@@ -111,6 +112,7 @@ def test_every_grouping_adds_up_to_the_same_total(
     assert _number(plain["total"], "wasted_usd") == sum(r["wasted_pusd"] for r in rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(rows=st.lists(calls(), min_size=1, max_size=10))
 def test_null_means_not_known_and_never_nothing(store: Store, rows: list[dict[str, Any]]) -> None:

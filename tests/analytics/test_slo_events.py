@@ -162,6 +162,7 @@ def _naive(events: list[Any], agent: str | None, minutes: int) -> tuple[int, int
     return sum(e[2] == "ok" for e in kept), sum(e[2] in ("error", "stuck") for e in kept)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(first=EVENTS, second=EVENTS)
 def test_counts_equal_naive_recomputation(counted: Store, first: list[Any], second: list[Any]) -> None:
@@ -185,6 +186,7 @@ def test_counts_equal_naive_recomputation(counted: Store, first: list[Any], seco
     assert set(burning["labels"]) >= {json.dumps({"agent": e[3]}, separators=(",", ":")) for e in first + second}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_counts_follow_the_jobs(seed: int, tmp_path: Path) -> None:
     """Pass by pass of the jobs, with roots and tool calls that come late or change where a run began, the counts of

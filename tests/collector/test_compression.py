@@ -60,6 +60,7 @@ def test_trailing_garbage(encoding: str, packed: bytes) -> None:
         inflate(packed + b"xyz", encoding, MIB)
 
 
+@pytest.mark.slow
 def test_bomb() -> None:
     """Half a gibibyte behind half a mebibyte costs little more memory than the limit."""
     packer = zlib.compressobj(9, wbits=31)

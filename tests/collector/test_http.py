@@ -275,6 +275,7 @@ def test_not_http(server: Receiver) -> None:
     assert server.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64)).startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.slow
 def test_slow_senders_are_cut_and_hurt_nobody(server: Receiver) -> None:
     """Heads and bodies that drip are ended after their time, with an answer, while others are served."""
     drips = []
@@ -304,6 +305,7 @@ def test_slow_senders_are_cut_and_hurt_nobody(server: Receiver) -> None:
     assert worst < 0.5
 
 
+@pytest.mark.slow
 def test_silent_connection_is_cut(server: Receiver) -> None:
     """A connection that never says anything does not stay."""
     began = time.monotonic()

@@ -265,6 +265,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_kill_loses_nothing_acknowledged(tmp_path: Path) -> None:
     """After kill -9 in mid-load every acknowledged span is there, and resending everything counts nothing twice."""
     path = tmp_path / "spanledger.duckdb"

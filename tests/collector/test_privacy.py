@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -120,6 +121,7 @@ def files() -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 def test_no_content_reaches_the_disk(tmp_path: Path) -> None:
     """After importing every capture, no content string of 12 characters or more is in any file of the store."""
 

@@ -110,6 +110,7 @@ def test_every_chart_has_its_table_and_csv(pages: TestClient, store: Store) -> N
             assert len(answer.text.splitlines()) > 1, link
 
 
+@pytest.mark.slow
 def test_figures_can_be_followed(pages: TestClient, store: Store) -> None:
     """Every link of every page leads somewhere."""
     seen = set()

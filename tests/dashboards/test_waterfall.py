@@ -5,13 +5,14 @@ from typing import Any, get_type_hints
 from analytics.reports.spans import Span
 from dashboards.waterfall import waterfall
 
+BLANK: dict[str, Any] = dict.fromkeys(get_type_hints(Span))
+
 
 def span(span_id: str, depth: int = 0, parent: str | None = None, **values: Any) -> dict[str, Any]:
     """A span as the report gives it."""
-    blank: dict[str, Any] = dict.fromkeys(get_type_hints(Span))
     known = {"span_id": span_id, "depth": depth, "parent_span_id": parent, "kind": "other", "name": span_id}
     times = {"offset_ms": 0.0, "duration_ms": 100.0, "quarantined": False, "derived_tool_calls": [], "evidence_of": []}
-    return blank | known | times | values
+    return BLANK | known | times | values
 
 
 def test_bars_have_their_place_in_time() -> None:

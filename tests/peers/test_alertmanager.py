@@ -39,6 +39,8 @@ from tests.analytics.objectives import SUCCESS
 from tests.stores import empty_store
 from tests.tables import put, run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TOKEN = "receiver-token"
 SLO = replace(SUCCESS, group_by=("agent",), pairs=(Pair("page", 60, 5, 14.4),), team="agents")
@@ -266,8 +268,6 @@ from analytics.alert_settings import AlertSettings, Target
 from analytics.evaluate import evaluate
 from collector.store import Store
 from tests.peers.test_alertmanager import SLO
-
-pytestmark = pytest.mark.slow
 settings = AlertSettings(targets=(Target("am", "alertmanager", sys.argv[2]),))
 evaluate(Store(Path(sys.argv[1])), [SLO], settings, time.time_ns())
 os.kill(os.getpid(), signal.SIGKILL)
