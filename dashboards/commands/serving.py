@@ -11,7 +11,7 @@ from pathlib import Path
 
 from collector.settings import Settings
 from dashboards.client import Server
-from dashboards.commands import config
+from dashboards.commands import alerting, config
 from dashboards.commands.asking import OK
 
 log = logging.getLogger(__name__)
@@ -41,12 +41,18 @@ def _demo(settings: Settings, args: Namespace) -> int:
     if not prices.exists():  # frozen, so that the costs that the samples name hold
         prices.write_text(resources.files("sample_traces").joinpath("prices.toml").read_text())
     config.write_examples(settings.data, "slos/")
-    done = threading.Event()
+    if not settings.port:  # alerts come back to the pages' port: it must be known before
+        settings = replace(settings, port=alerting.free_port())
+    done, receiver = threading.Event(), alerting.Receiver(settings.data, settings.port)
 
     def ready(addresses: Server) -> None:
+        receiver.start()
         sys.stdout.write(
             f"The pages are at {addresses.pages}\n"
-            f"The sample agents are sending to {addresses.otlp_http}; Ctrl-C stops.\n"
+            f"The sample agents are sending to {addresses.otlp_http}; an agent burns its budget and one loops.\n"
+            f"{receiver.where}: see {addresses.pages}/alerts within a minute.\n"
+            f"Ask from another terminal: spanledger runs --data {settings.data}\n"
+            "Ctrl-C stops.\n"
         )
         sys.stdout.flush()
         threading.Thread(target=_play, args=(addresses.otlp_http, None if args.once else done), daemon=True).start()
@@ -55,6 +61,7 @@ def _demo(settings: Settings, args: Namespace) -> int:
         server.run(replace(settings, log_level="warning"), ready)
     finally:
         done.set()
+        receiver.stop()
     return OK
 
 
