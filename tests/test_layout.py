@@ -68,6 +68,22 @@ def test_nothing_tells_of_the_machine() -> None:
     assert leaks == []
 
 
+def test_the_map_names_every_module() -> None:
+    """The table of rooms in docs/architecture.md names every module in a row of its folder, and none that is gone."""
+    table = (ROOT / "docs" / "architecture.md").read_text().split("## Rooms")[1].split("\n## ")[0]
+    named: set[tuple[str, str]] = set()
+    for row in re.findall(r"^\| `.*", table, re.MULTILINE):
+        room = row.split("|")[1]
+        folder = re.findall(r"`(\w+(?:/\w+)?)/", room)[0]
+        named |= {(folder, name) for name in re.findall(r"`(?:\w+/)*(\w+)(?:\.py)?`", row)}
+    packages = ("collector", "analytics", "dashboards")
+    modules = {(str(f.parent), f.stem) for f in PYTHON if f.parts[0] in packages and f.stem != "__init__"}
+    rooms = {(folder, name) for folder, name in re.findall(r"`(\w+)/(\w+)\.py`", table)}
+
+    assert modules - named == set()
+    assert rooms - modules == set()
+
+
 @pytest.mark.parametrize("package", ["collector", "analytics", "dashboards", "sample_traces"])
 def test_importing_a_package_does_nothing(package: str) -> None:
     """A package's `__init__.py` is a docstring, so that importing one of its modules costs that module alone."""
