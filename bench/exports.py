@@ -56,9 +56,7 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         took, size = time.monotonic() - began, (folder / f"report.{args.form}").stat().st_size
         print(f"{args.runs:,} rows as {args.form}: {took:.0f} s, {size / 2**20:,.0f} MiB")
-        print(
-            f"peak memory {peak / 1024:,.0f} MiB ({filled / 1024:,.0f} before), store {args.memory_limit}"
-        )
+        print(f"peak memory {peak / 1024:,.0f} MiB ({filled / 1024:,.0f} before), store {args.memory_limit}")
         store.close()
     finally:
         shutil.rmtree(folder)
