@@ -1,6 +1,6 @@
 """How the API answers: JSON with an ETag, and problem details (RFC 9457) that name the field and the remedy."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -44,11 +44,13 @@ def problem(
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 
-def refuse_properly(app: FastAPI) -> None:
-    """Let every refusal of `app` be problem details."""
+def refuse_properly(app: FastAPI, page: Callable[[Request, BadQuestion], Response]) -> None:
+    """Let every refusal of `app` be problem details, and of a bad address of a page what `page` makes of it."""
 
     @app.exception_handler(BadQuestion)
-    def bad_question(_: Request, error: BadQuestion) -> Response:
+    def bad_question(request: Request, error: BadQuestion) -> Response:
+        if not request.url.path.startswith("/api/"):
+            return page(request, error)
         return problem(400, str(error), field=error.field)
 
     @app.exception_handler(RequestValidationError)

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analytics.reports.values import BadQuestion
 from dashboards import format
 from dashboards.pages import assets
 
@@ -126,6 +127,13 @@ def missing(request: Request, what: str, remedy: str) -> Response:
     """A page that says what was not found, and what to do."""
     answer = respond(request, "missing.html", {}, active="", what=what, remedy=remedy)
     answer.status_code = 404
+    return answer
+
+
+def refused(request: Request, error: BadQuestion) -> Response:
+    """A page that says which part of its address is wrong, and what to write instead."""
+    answer = respond(request, "refused.html", {}, active="", field=error.field, why=str(error))
+    answer.status_code = 400
     return answer
 
 

@@ -256,3 +256,16 @@ def test_the_first_span_can_be_sent_as_shown(empty_pages: TestClient) -> None:
     (span,) = json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert span["traceId"] == "ab" * 16
     assert int(span["startTimeUnixNano"]) < int(span["endTimeUnixNano"])
+
+
+@pytest.mark.parametrize(
+    ("address", "remedy"),
+    [("/runs?status=bad", "use ok"), ("/findings?severity=bad", "use high"), ("/runs?cursor=bad", "leave it out")],
+)
+def test_a_bad_address_is_answered_by_a_page(pages: TestClient, address: str, remedy: str) -> None:
+    """What a page cannot understand it says as a page, with the remedy; the API says the same as a problem."""
+    answer = pages.get(address)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert remedy in answer.text
+    assert pages.get("/api/v1" + address).headers["content-type"] == "application/problem+json"
