@@ -1,12 +1,16 @@
-"""The rule files of a data folder: prices, owners, objectives, alerts."""
+"""The rule files of a data folder: prices, owners, objectives, alerts, scheduled reports."""
 
 import os
 import tomllib
 from pathlib import Path
 
 from analytics import alert_settings, openslo
+from analytics.exports import FORMATS
 from analytics.owners import OwnerFileError, load_owners
 from analytics.pricing import PriceBook, PriceFileError, load_overrides
+from analytics.report_plans import Plan, PlanFileError, load_plans
+from analytics.reports.costs import GROUP_KEYS
+from analytics.reports.exports import PRESETS
 from collector.errors import ConfigError
 from dashboards.app import Rules
 
@@ -19,6 +23,14 @@ def load(data: Path) -> Rules:
     try:
         return Rules(slos, alerts, load_owners(data / "owners.toml"))
     except OwnerFileError as e:
+        raise ConfigError(str(e)) from e
+
+
+def report_plans(data: Path) -> list[Plan]:
+    """The scheduled reports of DIR/reports.toml. Raises ConfigError naming the entry."""
+    try:
+        return load_plans(data / "reports.toml", PRESETS, GROUP_KEYS, tuple(FORMATS))
+    except PlanFileError as e:
         raise ConfigError(str(e)) from e
 
 

@@ -161,10 +161,12 @@ def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> "tuple[
     from apscheduler.schedulers.background import BackgroundScheduler  # noqa: PLC0415
 
     from analytics import evaluate, metrics, outbox  # noqa: PLC0415
+    from analytics.close import record_corrections  # noqa: PLC0415
     from analytics.jobs import JOBS, Job, Runner, schedule  # noqa: PLC0415
+    from analytics.reports.exports import write_due  # noqa: PLC0415
     from dashboards import rules  # noqa: PLC0415
 
-    ruled = rules.load(settings.data)
+    ruled, plans = rules.load(settings.data), rules.report_plans(settings.data)
     runner = Runner(store, rules.price_book(settings.data), time.time_ns, ingest.load, ingest.set_horizon)
 
     jobs = (
@@ -173,6 +175,8 @@ def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> "tuple[
         Job("deliveries", 1, lambda runner, _: outbox.deliver(store, ruled.alerts, runner.clock())),
         Job("metrics", 5, lambda runner, _: metrics.count(store, runner.clock())),
         Job("forgotten metrics", 3600, lambda *_: metrics.forget(store)),
+        Job("corrections", 3600, lambda runner, _: record_corrections(store, ruled.owners, runner.clock())),
+        Job("reports", 600, lambda runner, _: write_due(store, plans, runner.book, ruled.owners, runner.clock())),
     )
     threads = ThreadPoolExecutor(JOB_THREADS)
     scheduler = BackgroundScheduler(timezone="UTC", executors={"default": threads})
