@@ -98,6 +98,8 @@ FAMILIES = (
     Family("ingest_items", "What became of what arrived; late, quarantined and unclassified spans are accepted too.",
            "arrivals", {}, {"signal": "signal", "outcome": "outcome"}, value="items"),
 )  # fmt: skip
+_LAST_BATCH = """SELECT greatest((SELECT max(batch) FROM span_log WHERE batch > ?),
+    (SELECT max(batch) FROM ingest_events WHERE batch > ?), ?)"""
 _STILL_OPEN = "SELECT min(arrived_ns) FROM runs WHERE status = 'running' AND arrived_ns >= ?"
 _KEY = "(trace_hi, trace_lo, run_span)"
 # The first run of a trace is counted under 0 while it is the only one; with a second one it gets a key of its own.
@@ -154,10 +156,9 @@ def count(store: Store, now_ns: int) -> int:
     """
     with store.transaction() as c:
         after, arrived_ns = _one(c, "SELECT batch, arrived_ns FROM metric_marks")
-        (upto,) = _one(c, "SELECT greatest((SELECT max(batch) FROM span_log), (SELECT max(batch) FROM ingest_events))")
+        (upto,) = _one(c, _LAST_BATCH, after, after, after)
         (read,) = _one(c, "SELECT coalesce(max(batch), -1) FROM watermarks WHERE job = 'runs'")
         settled_ns = min(now_ns - SETTLE_NS, read * BATCH_NS)
-        upto = max(after, after if upto is None else upto)
         c.execute(_NEW_RUNS, [arrived_ns, settled_ns])
         counted, newest_ns = _one(c, "SELECT count(*), max(arrived_ns) FROM new_runs")
         if not counted and upto == after:

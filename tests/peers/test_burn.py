@@ -4,6 +4,7 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -29,6 +30,7 @@ ROUTE = {"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}
 FAILED_RUNS = 12
 
 
+@pytest.mark.slow
 def test_from_the_last_bad_span_to_alertmanager(tmp_path: Path, program: Program) -> None:
     """Default intervals: Alertmanager holds the alert within 15 s of the last ack, whatever another target does."""
     alertmanager = Alertmanager(program, tmp_path, ROUTE)

@@ -9,6 +9,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sample_traces import play
 from tests.conftest import Program
 from tests.dashboards.test_serve import Process
@@ -32,6 +34,7 @@ def _ask(port: int, query: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_prometheus_scrapes_a_server(tmp_path: Path, program: Program) -> None:
     """Sample agents run; once their runs have settled Prometheus knows runs, tokens, money and latencies of each."""
     server = Process(tmp_path / "data")
