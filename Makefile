@@ -58,6 +58,6 @@ $(BIN)/python:
 	@touch $@
 
 # The programs that tests really start. Without them those tests are skipped; in CI they fail.
-.deps/stamp: tests/peers/install.sh
+.deps/stamp: tests/peers/install.sh tests/peers/focus.sh | .venv/dev.stamp
 	@command -v chromium >/dev/null || { $(APT) update -q && $(APT) install -qy --no-install-recommends chromium; } || true
-	@if tests/peers/install.sh; then touch $@; else echo "some programs that tests start are missing, see above"; fi
+	@if tests/peers/install.sh && tests/peers/focus.sh; then touch $@; else echo "some programs that tests start are missing, see above"; fi

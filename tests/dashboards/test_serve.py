@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -83,7 +84,13 @@ def _send(server: Process, body: bytes) -> int:
         return int(reply.status)
 
 
-def _until(holds: Callable[[], Any], seconds: float = 10) -> Any:
+def _children_s() -> float:
+    """Processor time of ended child processes: what a command takes, whatever else the machine does."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _until(holds: Callable[[], Any], seconds: float = 60) -> Any:
     end = time.monotonic() + seconds
     while not (value := holds()) and time.monotonic() < end:
         time.sleep(0.1)
@@ -142,11 +149,11 @@ def test_counting_is_light(start: Callable[..., Process]) -> None:
     )
     times = []
     for _ in range(5):
-        began = time.monotonic()
+        began = _children_s()
         done = subprocess.run(
             [sys.executable, "-c", program, str(server.data)], cwd=ROOT, capture_output=True, text=True, timeout=READY_S
         )
-        times.append(time.monotonic() - began)
+        times.append(_children_s() - began)
         assert (done.stdout, done.stderr, done.returncode) == ("0\n", "", 0)
 
     assert min(times) < 0.15
