@@ -267,6 +267,7 @@ def derived_calls(spans: pl.DataFrame, parts: pl.DataFrame, with_tools: pl.Serie
             *(pl.col(part).drop_nulls().first().alias(c) for c, part in told.items()),
             pl.col("part_answered").any().alias("answered"),
             pl.col("part_asked").first().alias("asked"),
+            pl.col("part_error_reason").drop_nulls().first().alias("failure"),
         )
         .rename({"part_call_hash": "call_hash"})
     )
@@ -280,14 +281,14 @@ def derived_calls(spans: pl.DataFrame, parts: pl.DataFrame, with_tools: pl.Serie
             kind=pl.lit("tool.call"),
             derived=True,
             aggregate=False,
-            status=pl.lit("ok"),
-            error_reason=pl.lit(None, pl.String),
+            status=pl.when(pl.col("failure").is_null()).then(pl.lit("ok")).otherwise(pl.lit("error")),
+            error_reason="failure",
             duration_ns=pl.lit(0, pl.Int64),
             args_emitted=False,
             result_emitted=False,
             before=~pl.col("asked"),
         )
-        .drop("last", "answered", "asked")
+        .drop("last", "answered", "asked", "failure")
     )
 
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector import scrub
-from collector.dialects.message_parts import ToolParts, unwrapped
+from collector.dialects.engine import TABLES
+from collector.dialects.message_parts import ToolParts, failure, unwrapped
 from collector.dialects.normalised import Normalised
 from collector.otlp.attributes import STRING, Attributes, Codes
 from collector.semconv import Flag
@@ -260,5 +261,8 @@ def _tool_parts(parts: ToolParts, hasher: Hasher, scrubbed: Counter[str]) -> pa.
             "result_bytes": pa.array([None if r is None else len(r) for r in results], pa.int32()),
             "asked": pa.array(parts.asked, pa.bool_()),
             "answered": pa.array(parts.answered, pa.bool_()),
+            "error_reason": pa.array(
+                [None if r is None else failure(r, TABLES.reasons) for r in parts.result], pa.string()
+            ),
         }
     )

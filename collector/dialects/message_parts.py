@@ -5,7 +5,7 @@ history in the input is left alone: those calls belong to earlier spans, often o
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -39,6 +39,7 @@ _FLAT = re.compile(
 _FLAT_CALL = re.compile(
     r"(contents\.\d+|tool_calls\.\d+|function_call)\.(?:tool_call\.)?(?:function\.)?(id|name|arguments)"
 )
+_ERROR_TEXT = re.compile(r"\s*(?:error|exception|traceback)\b", re.IGNORECASE)
 _OUTPUT = ("output", "completion", "choice", "response", "result", "final")
 
 
@@ -277,3 +278,17 @@ def unwrapped(result: bytes) -> bytes:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return result
     return content.encode() if isinstance(content, str) else orjson.dumps(content)
+
+
+def failure(result: str, reasons: Sequence[tuple[str, re.Pattern[str]]]) -> str | None:
+    """The error reason of a tool's result that says it failed: a text that begins with "error", or JSON whose `error`
+    or `is_error` is set. None for any other result. `reasons`: those of the tables."""
+    said = bool(_ERROR_TEXT.match(result))
+    if not said and result.lstrip()[:1] == "{":
+        try:
+            said = any(orjson.loads(result).get(key) for key in ("error", "is_error", "isError"))
+        except orjson.JSONDecodeError:
+            said = False
+    if not said:
+        return None
+    return next((reason for reason, pattern in reasons if pattern.search(result[:500])), "other")

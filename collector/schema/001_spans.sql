@@ -145,7 +145,8 @@ CREATE TABLE message_tool_calls (
     result_hash UBIGINT,                 -- from the answering tool message, if one was seen
     result_bytes INTEGER,
     asked BOOLEAN NOT NULL,              -- the model's answer held the call
-    answered BOOLEAN NOT NULL            -- the messages held the tool's answer
+    answered BOOLEAN NOT NULL,           -- the messages held the tool's answer
+    error_reason VARCHAR                 -- the answer says that the tool failed, and how
 );
 
 -- What happened to telemetry other than being stored plainly; stored rows are counted from `spans`.

@@ -57,7 +57,7 @@ def agent(span_id: int, parent: int | None = None, start: float = 0, name: str |
 def part(span_id: int, call: int, **values: Any) -> Span:
     """A tool call named in the messages of a span."""
     place = {"batch": 1, "trace_hi": 1, "trace_lo": 1, "span_id": span_id, "call_hash": call, "tool": "search"}
-    return place | {"asked": True, "answered": False} | values
+    return place | {"asked": True, "answered": False, "error_reason": None} | values
 
 
 def frame(*spans: Span) -> pl.DataFrame:
