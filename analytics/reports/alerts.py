@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analytics.alert_settings import Target
-from analytics.reports.values import moment
+from analytics.reports.values import BadQuestion, moment
 from collector.store import Cursor, Store
 
 _TENANT = "($tenant IS NULL OR a.labels->>'$.tenant' = $tenant)"
@@ -31,6 +31,9 @@ ORDER BY n.last_ns DESC, n.fingerprint LIMIT $limit
 """
 
 
+STATES = ("pending", "firing", "resolved")
+
+
 def alerts(
     store: Store, now_ns: int, tenant: str | None = None, state: str | None = None, limit: int = 200
 ) -> dict[str, Any]:
@@ -39,8 +42,10 @@ def alerts(
     `items`, each: `alert_id, fingerprint, name, state, severity, summary, labels, annotations, pending_at,
     firing_at, resolved_at`, `deliveries` (as of the function of that name, without payload) and `notified`:
     what receivers were told of this episode, each with `receiver, status, at` and a `text` such as
-    "receiver ops was notified at 2026-11-20T15:00:00.000000Z".
+    "receiver ops was notified at 2026-11-20T15:00:00.000000Z". Raises BadQuestion for a state that is none.
     """
+    if state and state not in STATES:
+        raise BadQuestion("state", f"{state!r} is not a state: use {', '.join(STATES)}")
     with store.cursor() as cursor:
         rows = _rows(cursor, _ALERTS, tenant=tenant, state=state, limit=limit)
         ids, fingerprints = [r["alert_id"] for r in rows], [r["fingerprint"] for r in rows]

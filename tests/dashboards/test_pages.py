@@ -260,7 +260,12 @@ def test_the_first_span_can_be_sent_as_shown(empty_pages: TestClient) -> None:
 
 @pytest.mark.parametrize(
     ("address", "remedy"),
-    [("/runs?status=bad", "use ok"), ("/findings?severity=bad", "use high"), ("/runs?cursor=bad", "leave it out")],
+    [
+        ("/runs?status=bad", "use ok"),
+        ("/findings?severity=bad", "use high"),
+        ("/runs?cursor=bad", "leave it out"),
+        ("/alerts?state=bad", "use pending"),
+    ],
 )
 def test_a_bad_address_is_answered_by_a_page(pages: TestClient, address: str, remedy: str) -> None:
     """What a page cannot understand it says as a page, with the remedy; the API says the same as a problem."""
