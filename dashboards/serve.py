@@ -105,6 +105,7 @@ async def _start(
     announce(settings.data, server)
     stack.callback(withdraw, settings.data, server)
     gc.freeze()  # what was loaded stays: no collection has to look through it again
+    stack.callback(gc.unfreeze)
     log.info("ready", extra={"pages": server.pages, "otlp_http": server.otlp_http, "otlp_grpc": server.otlp_grpc})
     ready(server)
 
