@@ -10,12 +10,8 @@ import numpy as np
 import polars as pl
 
 from analytics.trees import Mask, Rows, nearest, topmost
-from collector.semconv import Flag
+from collector.semconv import TOKENS, Flag
 
-TOKENS = (
-    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-    "reasoning_tokens", "input_audio_tokens", "output_audio_tokens",
-)  # fmt: skip
 NAMED = ("tenant", "user", "session", "agent", "agent_version", "environment", "service", "service_version", "dialect")
 HASHES = ("args_hash", "args_shape", "paging", "result_hash", "args_emitted", "result_emitted")
 COMMON = (

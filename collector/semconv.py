@@ -35,6 +35,12 @@ KINDS: tuple[Kind, ...] = (
     "other",
 )
 
+TOKENS = (
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+    "reasoning_tokens", "input_audio_tokens", "output_audio_tokens",
+)  # fmt: skip
+"""What a model call counts. Input and output are totals; the others are parts of them."""
+
 ERROR_REASONS = ("validation_error", "upstream_rate_limited", "auth_failed", "timeout", "other")
 
 Place = Literal["span", "facet", "identity", "source"]

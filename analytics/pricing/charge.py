@@ -15,21 +15,12 @@ import polars as pl
 
 from analytics.pricing.book import PriceBook, Question
 from analytics.pricing.entries import PARTS, WIDER
+from collector.semconv import TOKENS
 
 MAX_COUNT = 10**9
 """Tokens of a call, or bytes of a payload, beyond which a count is absurd. Up to here a cost stays within 64 bits,
 for no price is above `entries.MAX_USD`."""
 
-TOKENS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-)
 _UNCACHED = {"cache_read": "input", "cache_read_audio": "input_audio"}
 _EPOCH = date(1970, 1, 1)
 _DAY_NS = 86_400 * 10**9

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from collector.otlp.attributes import Bools, Codes, Ints, Texts
 from collector.otlp.columns import SpanColumns
+from collector.semconv import TOKENS
 
 # Columns of the dictionary tables after their id. A source starts with the credential's tenant: the writer knows it.
 FACET_COLUMNS: tuple[str, ...] = (
@@ -55,14 +56,7 @@ SOURCE_COLUMNS: tuple[str, ...] = (
 
 # Numbers of a span, named as the columns of `spans`.
 NUMBER_COLUMNS: tuple[str, ...] = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
+    *TOKENS,
     "reported_pusd",
     "first_token_ns",
     "retry_count",

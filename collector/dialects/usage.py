@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from collector.dialects.tables import Basis
 from collector.otlp.attributes import Bools, Ints
-from collector.semconv import Flag
+from collector.semconv import TOKENS, Flag
 
 MAX_TOKENS = 1_000_000_000  # more than this in one span is absurd
 
@@ -17,17 +17,6 @@ INCLUSIVE, EXCLUSIVE, UNKNOWN = range(3)
 Number = tuple[Ints, Bools]
 Numbers = dict[str, Number]
 Codes8 = npt.NDArray[np.int8]
-
-TOKENS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-)
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.pricing.book import PriceBook
-from analytics.pricing.charge import MAX_COUNT, TOKENS, _amount, _scaled, price_calls
+from analytics.pricing.charge import MAX_COUNT, _amount, _scaled, price_calls
 from analytics.pricing.entries import MAX_USD, PARTS, ModelEntry
 from analytics.pricing.listing import CONTEXT_KEYS, UNITS
+from collector.semconv import TOKENS
 
 BOOK = PriceBook.seeded()
 SNAPSHOT = get_snapshot()
