@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,15 +31,17 @@ class Receipt:
 
 @dataclass
 class Ingest:
-    """Records what it is handed; raises or answers what the test sets."""
+    """Records what it is handed; raises or answers what the test sets. `begun`: it was handed something."""
 
     bodies: list[tuple[Signal, bytes]] = field(default_factory=list)
     credentials: list[Credential] = field(default_factory=list)
     error: BaseException | None = None
     receipt: Receipt = Receipt()
     delay_s: float = 0.0
+    begun: threading.Event = field(default_factory=threading.Event)
 
     async def accept(self, signal: Signal, body: bytes, credential: Credential) -> Receipt:
+        self.begun.set()
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         if self.error:
@@ -67,6 +70,13 @@ class Receiver:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def post_until(self, status: int, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Posts again and again: the first answer of this status, or the last after ten seconds."""
+        end = time.monotonic() + 10
+        while (answer := self.post(body))[0] != status and time.monotonic() < end:
+            pass
+        return answer
 
     def post(
         self, body: bytes, path: str = "/v1/traces", method: str = "POST", **headers: str | None

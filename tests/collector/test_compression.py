@@ -73,8 +73,8 @@ def test_bomb() -> None:
 
 def test_many_members() -> None:
     """Millions of empty members cost no quadratic time."""
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(Refused):
         inflate(gzip.compress(b"") * 1_000_000, "gzip", MIB)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert inflate(gzip.compress(b"") * MAX_MEMBERS, "gzip", MIB) == b""

@@ -194,7 +194,7 @@ def test_stop_answers_what_is_in_hand() -> None:
     with receiver() as r, grpc.insecure_channel(r.grpc_address) as channel:
         r.ingest.delay_s = 0.5
         pending = channel.unary_unary(f"/{SERVICES['traces']}/Export").future(BODY, timeout=5)
-        time.sleep(0.2)
+        assert r.ingest.begun.wait(10)
         r.run(r.grpc.stop(5))
         assert pending.result() == b""
 
