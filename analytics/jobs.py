@@ -23,7 +23,7 @@ from collector.store import Cursor, Store
 log = logging.getLogger(__name__)
 
 PASS_SPANS = 20_000  # new spans that a pass takes on, in whole batches; more would only take more memory
-BUSY = 0.6  # ingest comes first when its writer works more than this share of the time
+BUSY = 40_000  # spans a second: ingest comes first above this; up to 30,000 the answers keep up
 BUSY_SHARE = 0.1  # of the time, for passes while ingest comes first
 LONGEST_PAUSE_S = 10.0
 TRACE = ["trace_hi", "trace_lo"]
@@ -105,7 +105,7 @@ def _finding_ids(findings: pl.DataFrame) -> pl.Series:
 class Runner:
     """Keeps the tables of runs true to the stored spans. One at a time owns these tables.
 
-    `clock` gives the time in ns; `load` which share of the time ingest is at work (0 to 1); `set_horizon` is
+    `clock` gives the time in ns; `rate` how many spans a second ingest writes; `set_horizon` is
     told how far retention has deleted. `book` may be exchanged at any time, `last` is the latest pass.
     """
 
@@ -114,10 +114,10 @@ class Runner:
         store: Store,
         book: PriceBook,
         clock: Callable[[], int],
-        load: Callable[[], float] = lambda: 0.0,
+        rate: Callable[[], float] = lambda: 0.0,
         set_horizon: Callable[[int], None] = lambda horizon_ns: None,
     ) -> None:
-        self.store, self.book, self.clock, self.load, self._set_horizon = store, book, clock, load, set_horizon
+        self.store, self.book, self.clock, self.rate, self._set_horizon = store, book, clock, rate, set_horizon
         self.last: PassResult | None = None
         self._lock = threading.Lock()
         self._rest_until = 0.0
@@ -130,7 +130,7 @@ class Runner:
 
     def tick(self) -> None:
         """Passes until nothing waits; while ingest comes first, one and a rest nine times as long (at most 10 s)."""
-        while not (pressed := self.load() > BUSY) or time.monotonic() >= self._rest_until:
+        while not (pressed := self.rate() > BUSY) or time.monotonic() >= self._rest_until:
             result = self.run_pass(self.clock())
             rest = result.seconds * (1 / BUSY_SHARE - 1)
             self._rest_until = time.monotonic() + min(rest, LONGEST_PAUSE_S)

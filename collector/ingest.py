@@ -24,7 +24,7 @@ from collector.store import Store, insert
 # Keys of dropped attributes that are counted by name.
 MAX_DROPPED_KEYS = 5_000
 SAVE_DROPPED_KEYS_S = 60.0
-LOAD_WINDOW_NS = 500_000_000
+RATE_WINDOW_S = 0.5
 
 Answer = tuple[Item, Receipt | Exception]
 
@@ -46,8 +46,7 @@ class Ingest:
         self._dropped_keys: Counter[str] = Counter()
         self.counters: Counter[str] = Counter()
         self.last_batch = 0
-        self._worked_ns = 0
-        self._measured = ((time.monotonic_ns(), 0), (time.monotonic_ns(), 0))
+        self._measured = ((time.monotonic(), 0), (time.monotonic(), 0))
 
     def start(self) -> None:
         """Read what the store holds (ids, dictionaries, horizon) and start the two threads."""
@@ -92,13 +91,13 @@ class Ingest:
         """How full the backlog is, 0 to 1."""
         return min(1.0, self.queue_bytes() / self._backlog.max_bytes)
 
-    def load(self) -> float:
-        """Share of the time since the last but one call that the writing threads were at work, 0 to 1."""
-        now = time.monotonic_ns()
-        began, worked = self._measured[0]
-        if now - self._measured[-1][0] > LOAD_WINDOW_NS:
-            self._measured = (self._measured[-1], (now, self._worked_ns))
-        return min(1.0, (self._worked_ns - worked) / max(now - began, 1))
+    def rate(self) -> float:
+        """Spans written a second, since the last but one call that lies half a second or more back."""
+        now, spans = time.monotonic(), self.counters["spans"]
+        began, before = self._measured[0]
+        if now - self._measured[-1][0] > RATE_WINDOW_S:
+            self._measured = (self._measured[-1], (now, spans))
+        return (spans - before) / max(now - began, RATE_WINDOW_S)
 
     def queue_bytes(self) -> int:
         """Bytes accepted into memory and not yet acknowledged."""
@@ -112,10 +111,7 @@ class Ingest:
 
     def _prepare_loop(self) -> None:
         while items := self._backlog.take():
-            began = time.monotonic_ns()
-            groups = self._prepare(items)
-            self._worked_ns += time.monotonic_ns() - began
-            for prepared in groups:
+            for prepared in self._prepare(items):
                 self._backlog.hand_over(prepared)
         self._backlog.hand_over(None)
 
@@ -141,10 +137,7 @@ class Ingest:
             if prepared is None:
                 self._save_dropped_keys()
             else:
-                began = time.monotonic_ns()
-                answers = self._commit(prepared)
-                self._worked_ns += time.monotonic_ns() - began
-                self._resolve(answers)
+                self._resolve(self._commit(prepared))
 
     def _commit(self, group: Prepared) -> list[Answer]:
         if group.epoch != self._preparer.epoch:

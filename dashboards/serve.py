@@ -168,7 +168,7 @@ def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> "tuple[
     from dashboards import rules  # noqa: PLC0415
 
     ruled, plans = rules.load(settings.data), rules.report_plans(settings.data)
-    runner = Runner(store, rules.price_book(settings.data), time.time_ns, ingest.load, ingest.set_horizon)
+    runner = Runner(store, rules.price_book(settings.data), time.time_ns, ingest.rate, ingest.set_horizon)
 
     jobs = (
         *JOBS,

@@ -309,8 +309,8 @@ def test_the_log_is_folded_only_while_nothing_arrives(store: Store) -> None:
 def test_passes_rest_while_ingest_is_under_pressure(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under pressure a pass is followed by a rest of nine times its length, at most ten seconds; else by the next."""
     monkeypatch.setattr(jobs, "PASS_SPANS", 1)
-    pressure, moment, length, passes = [0.9], [0.0], [0.0], []
-    runner = Runner(store, BOOK, lambda: 0, load=lambda: pressure[0])
+    pressure, moment, length, passes = [50_000.0], [0.0], [0.0], []
+    runner = Runner(store, BOOK, lambda: 0, rate=lambda: pressure[0])
     real = runner.run_pass
 
     def timed(now_ns: int) -> jobs.PassResult:
@@ -330,7 +330,7 @@ def test_passes_rest_while_ingest_is_under_pressure(store: Store, monkeypatch: p
         runner.tick()
         assert len(passes) == done
         moment[0] += 0.01
-    pressure[0] = 0.1
+    pressure[0] = 30_000.0
     runner.tick()
     assert sum(passes) == 7
 
