@@ -20,6 +20,7 @@ OUTCOMES = {  # outcome: what it means for the numbers
     "late": "arrived more than 5 minutes after its end",
     "repaired": "invalid text replaced",
     "dropped": "values left out, the span kept",
+    "scrubbed": "secrets in names replaced, counted by rule",
     "unclassified": "no dialect matched: kept as other",
     "sampled": "the sender says that it kept some back",
     "unpriced": "model calls without a price",
