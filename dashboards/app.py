@@ -20,7 +20,7 @@ from dashboards.api import ROUTERS
 from dashboards.api.answers import refuse_properly
 from dashboards.door import Door, Sessions
 from dashboards.pages import PAGES
-from dashboards.pages.frame import refused
+from dashboards.pages.frame import nowhere, refused
 from dashboards.self_check import Checked
 
 
@@ -70,7 +70,7 @@ def create_app(
     state.keys, state.sessions = keys or Keys.of(settings), Sessions()
     for router in (*ROUTERS, login.router, *PAGES):
         app.include_router(router)
-    refuse_properly(app, refused)
+    refuse_properly(app, refused, nowhere)
     app.add_middleware(Door, keys=state.keys, sessions=state.sessions, host=settings.host)
     return app
 

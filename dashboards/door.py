@@ -2,19 +2,20 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from prometheus_client import Histogram
 from starlette.responses import RedirectResponse, Response
 
 from collector.errors import Forbidden, Unauthenticated
 from collector.identity import Keys, is_loopback, key_of
-from collector.telemetry import REGISTRY
+from collector.telemetry import AUTH_FAILURES, REGISTRY
 from dashboards.api.answers import problem
 
 REQUEST_SECONDS = Histogram(
@@ -35,6 +36,11 @@ COOKIE = "spanledger"
 SESSION_S = 12 * 3600
 OPEN_PATHS = ("/healthz", "/readyz", "/login", "/api/v1/alerts/webhook")  # the last asks for a token of its own
 OPEN_FOLDER = "/static/"
+
+# What a key that is bound to a tenant may read, and nothing else: listings that take `tenant`, which is set to its own,
+# and single runs, whose tenant their routes check.
+TENANT_LISTINGS = re.compile(r"/api/v1/(runs|costs|findings|slos|alerts|reports|reports/focus)")
+TENANT_RUNS = re.compile(r"/api/v1/runs/[^/]+(/spans)?")
 
 HEADERS = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -89,7 +95,8 @@ class Door:
             await self._app(scope, receive, send)
             return
         began, headers = time.perf_counter(), dict[bytes, bytes](scope["headers"])
-        refusal = self._refusal(scope, headers)
+        entered = self._enter(scope, headers)
+        refusal, scope = (entered, scope) if isinstance(entered, Response) else (None, entered)
         scope, receive, send = _dressed(scope, receive, send)
         try:
             await (refusal or self._app)(scope, receive, send)
@@ -97,31 +104,48 @@ class Door:
             route = getattr(scope.get("route"), "path", None) or "none"
             REQUEST_SECONDS.labels(route).observe(time.perf_counter() - began)
 
-    def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
+    def _enter(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | Scope:
+        """A refusal, or the request as it goes on: confined to a tenant where its key is."""
         host = headers.get(b"host", b"").decode("latin1").lower()
         if self._local_only and not self._own_name(host):
             return problem(421, "this host name is not served: use localhost or 127.0.0.1", field="Host")
         path = scope["path"]
         if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
-            return None
+            return scope
         acts = scope["method"] not in ("GET", "HEAD")
         if not acts and self._sessions.holds(headers.get(b"cookie", b"").decode("latin1")):
-            return None
+            return scope
         try:
-            self._keys.require(key_of(headers), "operate" if acts else "read")
+            caller = self._keys.require(key_of(headers), "operate" if acts else "read")
         except Unauthenticated as e:
+            AUTH_FAILURES.labels(e.code).inc()
             if not acts and b"text/html" in headers.get(b"accept", b""):
                 query = scope["query_string"].decode("latin1")
                 return RedirectResponse(f"/login?next={quote(path + ('?' + query if query else ''))}", 303)
             remedy = f"{e.reason}; on this machine it lies in server.json"
             return problem(401, remedy, headers={"WWW-Authenticate": "Bearer"})
         except Forbidden as e:
+            AUTH_FAILURES.labels(e.code).inc()
             return problem(403, e.reason)
-        return None
+        return scope if caller.tenant is None else _confined(scope, caller.tenant)
 
     def _own_name(self, host: str) -> bool:
         name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
         return is_loopback(name) or name.endswith(".localhost") or name == self._host
+
+
+def _confined(scope: Scope, tenant: str) -> Response | Scope:
+    """The request with `tenant` as its tenant. What could show another tenant's data is refused."""
+    path = scope["path"]
+    listing = TENANT_LISTINGS.fullmatch(path)
+    if scope["method"] not in ("GET", "HEAD") or not (listing or TENANT_RUNS.fullmatch(path)):
+        return problem(403, "this key is bound to a tenant: it reads runs, costs, findings, slos, alerts and reports")
+    asked = parse_qsl(scope["query_string"].decode("latin1"), keep_blank_values=True)
+    if any(name == "tenant" and value != tenant for name, value in asked):
+        return problem(403, "this key is bound to another tenant: leave tenant out", field="tenant")
+    if listing:
+        asked = [(name, value) for name, value in asked if name != "tenant"] + [("tenant", tenant)]
+    return {**scope, "tenant": tenant, "query_string": urlencode(asked).encode()}
 
 
 def _dressed(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:

@@ -44,8 +44,13 @@ def problem(
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 
-def refuse_properly(app: FastAPI, page: Callable[[Request, BadQuestion], Response]) -> None:
-    """Let every refusal of `app` be problem details, and of a bad address of a page what `page` makes of it."""
+def refuse_properly(
+    app: FastAPI,
+    page: Callable[[Request, BadQuestion], Response],
+    nowhere: Callable[[Request], Response],
+) -> None:
+    """Let every refusal of `app` be problem details; of a bad address of a page what `page` makes of it, and of an
+    address that is none what `nowhere` shows a browser."""
 
     @app.exception_handler(BadQuestion)
     def bad_question(request: Request, error: BadQuestion) -> Response:
@@ -62,6 +67,9 @@ def refuse_properly(app: FastAPI, page: Callable[[Request, BadQuestion], Respons
         return problem(400, f"{field}: {first['msg'][:1].lower()}{first['msg'][1:]}", field=field)
 
     @app.exception_handler(HTTPException)
-    def other(_: Request, error: HTTPException) -> Response:
+    def other(request: Request, error: HTTPException) -> Response:
+        is_browser = "text/html" in request.headers.get("accept", "")
+        if error.status_code == 404 and is_browser and not request.url.path.startswith("/api/"):
+            return nowhere(request)
         detail = error.detail if error.status_code != 404 or error.detail != "Not Found" else "see /openapi.json"
         return problem(error.status_code, detail, headers=error.headers)

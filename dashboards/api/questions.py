@@ -40,3 +40,9 @@ def now_ns_of(request: Request) -> int:
     """The time."""
     now_ns: int = request.app.state.clock()
     return now_ns
+
+
+def tenant_of(request: Request) -> str | None:
+    """The tenant that the caller's key is bound to; None: every tenant's data is open to it."""
+    tenant: str | None = request.scope.get("tenant")
+    return tenant

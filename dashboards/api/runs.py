@@ -10,7 +10,7 @@ from analytics.reports.runs import OneRun, Runs, list_runs, run
 from analytics.reports.spans import Spans, list_spans
 from analytics.reports.values import pusd
 from dashboards.api.answers import answer
-from dashboards.api.questions import Question, now_ns_of, store_of
+from dashboards.api.questions import Question, now_ns_of, store_of, tenant_of
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
 
@@ -56,7 +56,7 @@ def get_runs(request: Request, asked: Annotated[RunsQuestion, Query()]) -> Respo
 def get_run(request: Request, run_id: str) -> Response:
     """One run."""
     found = run(store_of(request), run_id, now_ns_of(request))
-    if found is None:
+    if found is None or tenant_of(request) not in (None, found["tenant"]):
         raise HTTPException(404, "no run has this id: it may be older than the retention, or still on the way")
     return answer(request, found)
 
@@ -64,7 +64,11 @@ def get_run(request: Request, run_id: str) -> Response:
 @router.get("/runs/{run_id}/spans", response_model=Spans)
 def get_spans(request: Request, run_id: str, asked: Annotated[Page, Query()]) -> Response:
     """The spans of a run in the order of a waterfall."""
+    if (tenant := tenant_of(request)) is not None:
+        get_run(request, run_id)  # which refuses another tenant's
     found = list_spans(store_of(request), run_id, now_ns_of(request), limit=asked.limit, cursor=asked.cursor)
     if found is None:
         raise HTTPException(404, "no span belongs to a run with this id: it may be older than the retention")
+    if tenant is not None:  # a sub-agent may work for another one
+        found["items"] = [span for span in found["items"] if span["tenant"] == tenant]
     return answer(request, found)

@@ -130,6 +130,13 @@ def missing(request: Request, what: str, remedy: str) -> Response:
     return answer
 
 
+def nowhere(request: Request) -> Response:
+    """A page for an address that is none."""
+    return missing(
+        request, f"page {request.url.path}", "The navigation names every page; a link to here is out of date."
+    )
+
+
 def refused(request: Request, error: BadQuestion) -> Response:
     """A page that says which part of its address is wrong, and what to write instead."""
     answer = respond(request, "refused.html", {}, active="", field=error.field, why=str(error))

@@ -226,6 +226,19 @@ def test_what_is_not_there(pages: TestClient) -> None:
         assert "<b>" not in answer.text.split("<main")[1]
 
 
+def test_an_address_that_is_none(pages: TestClient) -> None:
+    """A browser gets a page in the house style that leads on; a program, and every API path, gets problem details."""
+    browser = {"accept": "text/html,application/xhtml+xml"}
+    page = pages.get("/nonsense", headers=browser)
+
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "page /nonsense" in page.text.split("<main")[1]
+    assert 'href="/runs"' in page.text
+    for path, headers in (("/nonsense", {}), ("/api/v1/nonsense", browser), ("/api/v1/runs/none", browser)):
+        answer = pages.get(path, headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
 def test_broken_addresses_are_answered(pages: TestClient) -> None:
     """Nonsense in an address changes the default, or is refused; it never fails."""
     for query in ("period=x", "from=2026-99-99", "from=9&to=1", "group_by=nonsense", "group_by=", "from=-1", "step=x"):
