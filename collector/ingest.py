@@ -13,6 +13,8 @@ from contextlib import suppress
 
 from collector.backlog import Backlog, Item, Receipt
 from collector.dedup import IdFilter, judge
+from collector.dialects.engine import TABLES
+from collector.dialects.tables import Tables
 from collector.errors import Busy, Refused
 from collector.identity import Credential
 from collector.otlp import wire
@@ -32,15 +34,24 @@ log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """The way into the store. `accept` returns when the request is durable and queryable."""
+    """The way into the store. `accept` returns when the request is durable and queryable.
+
+    `tables`: the dialect tables that spans are read with.
+    """
 
     def __init__(
-        self, store: Store, key: bytes, *, max_queue_bytes: int = 128 << 20, clock_ns: Callable[[], int] = time.time_ns
+        self,
+        store: Store,
+        key: bytes,
+        *,
+        tables: Tables = TABLES,
+        max_queue_bytes: int = 128 << 20,
+        clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._store = store
+        self._store, self.tables = store, tables
         self._clock_ns = clock_ns
         self._backlog = Backlog(max_queue_bytes)
-        self._preparer = Preparer(Hasher(key))
+        self._preparer = Preparer(Hasher(key), tables)
         self._known = IdFilter()
         self._threads: list[threading.Thread] = []
         self._dropped_keys: Counter[str] = Counter()

@@ -12,7 +12,7 @@ import pyarrow as pa
 from collector import scrub
 from collector.backlog import Item
 from collector.dedup import Verdict
-from collector.dialects.engine import normalise
+from collector.dialects.engine import TABLES, normalise
 from collector.dialects.events import spans_of_logs
 from collector.dialects.message_parts import tool_parts
 from collector.dialects.meters import Point, points_of_metrics
@@ -24,6 +24,7 @@ from collector.dialects.normalised import (
     Combos,
     Normalised,
 )
+from collector.dialects.tables import Tables
 from collector.dimensions import Dictionary, Row
 from collector.otlp.columns import REJECTIONS, SpanColumns, decode
 from collector.privacy import Hasher, Protected, protect
@@ -177,11 +178,13 @@ _METRIC_POINTS = pa.schema(
 class Preparer:
     """Turns requests into `Prepared` groups. It owns the dictionaries, so one `prepare` runs at a time.
 
+    `tables` say what the attributes mean.
+
     `epoch` counts how often the dictionaries were read anew: a group of an earlier epoch must not be committed.
     """
 
-    def __init__(self, hasher: Hasher) -> None:
-        self._hasher = hasher
+    def __init__(self, hasher: Hasher, tables: Tables = TABLES) -> None:
+        self._hasher, self._tables = hasher, tables
         self._lock = threading.Lock()
         self._scrubbed: Counter[str] = Counter()
         self._facets = Dictionary("facets", "facet", FACET_COLUMNS, self._clean_facet)
@@ -206,8 +209,8 @@ class Preparer:
             sent, others = _spans_of(items)
             points = self._points(items, others)
             spans = decode(list(sent.values()))
-            batch = normalise(spans)
-            guarded = protect(batch, tool_parts(batch), self._hasher)
+            batch = normalise(spans, self._tables)
+            guarded = protect(batch, tool_parts(batch), self._hasher, self._tables.reasons)
             numbers = list(sent)
             request = np.array(numbers, np.int32)[spans.request] if numbers else spans.request
             tenants = list(dict.fromkeys(item.credential.tenant for item in items))

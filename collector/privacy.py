@@ -18,6 +18,7 @@ from collector import scrub
 from collector.dialects.engine import TABLES
 from collector.dialects.message_parts import ToolParts, failure, unwrapped
 from collector.dialects.normalised import Normalised
+from collector.dialects.tables import Reasons
 from collector.otlp.attributes import STRING, Attributes, Codes
 from collector.semconv import Flag
 
@@ -81,8 +82,8 @@ class Protected:
     scrubbed: Counter[str]
 
 
-def protect(batch: Normalised, parts: ToolParts, hasher: Hasher) -> Protected:
-    """Hash, measure and drop content; scrub what remains."""
+def protect(batch: Normalised, parts: ToolParts, hasher: Hasher, reasons: Reasons = TABLES.reasons) -> Protected:
+    """Hash, measure and drop content; scrub what remains. `reasons`: the words of errors that tell a reason."""
     attributes = batch.spans.attributes
     n = len(batch.spans)
     scrubbed: Counter[str] = Counter()
@@ -120,7 +121,7 @@ def protect(batch: Normalised, parts: ToolParts, hasher: Hasher) -> Protected:
             columns[column] = np.where(columns[column] == 0, inside, columns[column])
     arrays = {name: pa.array(column) for name, column in columns.items()}
     arrays["attributes"] = _attributes_json(batch, scrubbed)
-    return Protected(arrays, flags, _tool_parts(parts, hasher, scrubbed), scrubbed)
+    return Protected(arrays, flags, _tool_parts(parts, hasher, scrubbed, reasons), scrubbed)
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def _kept_fragments(
     return attributes.owner[kept].astype(np.int64), pa.array(fragments, pa.binary()).take(pa.array(codes))
 
 
-def _tool_parts(parts: ToolParts, hasher: Hasher, scrubbed: Counter[str]) -> pa.Table:
+def _tool_parts(parts: ToolParts, hasher: Hasher, scrubbed: Counter[str], reasons: Reasons) -> pa.Table:
     """Rows for `message_tool_calls`; few, since only messages that name tools reach it."""
     args = [None if a is None else a.encode() for a in parts.arguments]
     results = [None if r is None else r.encode() for r in parts.result]
@@ -261,8 +262,6 @@ def _tool_parts(parts: ToolParts, hasher: Hasher, scrubbed: Counter[str]) -> pa.
             "result_bytes": pa.array([None if r is None else len(r) for r in results], pa.int32()),
             "asked": pa.array(parts.asked, pa.bool_()),
             "answered": pa.array(parts.answered, pa.bool_()),
-            "error_reason": pa.array(
-                [None if r is None else failure(r, TABLES.reasons) for r in parts.result], pa.string()
-            ),
+            "error_reason": pa.array([None if r is None else failure(r, reasons) for r in parts.result], pa.string()),
         }
     )

@@ -1,4 +1,4 @@
-"""The rule files of a data folder: prices, owners, objectives, alerts, scheduled reports."""
+"""The rule files of a data folder: prices, owners, objectives, alerts, scheduled reports, dialect tables."""
 
 import os
 import tomllib
@@ -11,10 +11,13 @@ from analytics.pricing import PriceBook, PriceFileError, load_overrides
 from analytics.report_plans import Plan, PlanFileError, load_plans
 from analytics.reports.costs import GROUP_KEYS
 from analytics.reports.exports import PRESETS
+from collector.dialects.table_files import TableError
+from collector.dialects.tables import Tables, load_tables
 from collector.errors import ConfigError
 from dashboards.app import Rules
 
 PRICES = "prices.toml"
+DIALECTS = "dialects"
 
 
 def load(data: Path) -> Rules:
@@ -47,3 +50,11 @@ def price_book(data: Path) -> PriceBook:
         return PriceBook.frozen(path) if is_frozen else PriceBook.seeded(load_overrides(path))
     except (PriceFileError, OSError, ValueError) as e:
         raise ConfigError(f"{e}" if isinstance(e, PriceFileError) else f"{path}: {e}") from e
+
+
+def dialect_tables(data: Path) -> Tables:
+    """The built-in dialect tables under those of DIR/dialects. Raises ConfigError naming file, key and value."""
+    try:
+        return load_tables(data / DIALECTS)
+    except TableError as e:
+        raise ConfigError(str(e)) from e

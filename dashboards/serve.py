@@ -150,10 +150,13 @@ class _Pages:
 def _open(settings: Settings) -> "tuple[Store, Ingest]":
     """The store, brought to this version, and the way into it."""
     from collector.ingest import Ingest  # noqa: PLC0415 - see _start
+    from dashboards import rules  # noqa: PLC0415
     from dashboards.local import open_store  # noqa: PLC0415
 
+    tables = rules.dialect_tables(settings.data)
     store = open_store(settings)
-    return store, Ingest(store, secret_key(settings.data), max_queue_bytes=settings.max_queue_bytes)
+    key = secret_key(settings.data)
+    return store, Ingest(store, key, tables=tables, max_queue_bytes=settings.max_queue_bytes)
 
 
 def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> "tuple[Runner, Callable[[], None]]":

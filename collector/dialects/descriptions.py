@@ -8,7 +8,7 @@ import orjson
 from collector.dialects.embedded import unquoted
 from collector.dialects.normalised import FACET_COLUMNS, Row
 from collector.dialects.recognition import EXACT, UNKNOWN
-from collector.dialects.tables import BASE, Basis, Dialect, Tables
+from collector.dialects.tables import BASE, NAMED_KINDS, Basis, Dialect, Tables
 from collector.dialects.usage import BASES
 from collector.semconv import ERROR_REASONS, FIELDS, KINDS
 
@@ -27,8 +27,6 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "tool_action": ("create", "update", "delete"),
 }
 _LOWER = ("provider", "service_tier")
-# Where a field may be read from the span name or the table's constants: spans of this kind, others of llm.call.
-_NAMED_KIND = {"agent": "agent.run", "tool": "tool.call", "rule_id": "policy.check", "model": "llm.call"}
 
 
 class Raw(NamedTuple):
@@ -126,13 +124,14 @@ class Descriptions:
 
 
 def _fill(texts: dict[str, str | None], dialect: Dialect, kind: str, name: str) -> None:
-    """Read from the span name, or from the table, what no attribute told."""
+    """Read from the span name, or from the table, what no attribute told; a constant is of model calls, unless its
+    field is one that names tell."""
     for field, patterns in dialect.names.items():
-        if texts.get(field) is None and kind == _NAMED_KIND.get(field):
+        if texts.get(field) is None and kind == NAMED_KINDS.get(field):
             matches = (p.fullmatch(name) for p in patterns)
             texts[field] = next((m.group(1) or None for m in matches if m and m.groups()), None)
     for field, constant in dialect.constants.items():
-        if kind == _NAMED_KIND.get(field, "llm.call"):
+        if kind == NAMED_KINDS.get(field, "llm.call"):
             texts[field] = texts[field] or constant
 
 

@@ -1,16 +1,17 @@
 """Dialect tables: read from TOML, checked, compiled to look-ups. The format is described in docs/dialects.md."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, get_args
 
-from collector.semconv import FIELDS, KINDS, Kind
+from collector.dialects.table_files import File, read_folders
+from collector.semconv import ERROR_REASONS, FIELDS, KINDS, Kind
 
 Basis = Literal["inclusive", "exclusive", "unknown"]
+Reasons = tuple[tuple[str, re.Pattern[str]], ...]
 
 BUILT_IN = Path(__file__).parent / "tables"
 BASE = "raw"  # the table that every other one ends with, and the dialect of spans that none recognises
@@ -30,26 +31,18 @@ HELPER_FIELDS: dict[str, str] = {
 }
 FIELD_TYPES: dict[str, str] = {f.name: f.type for f in FIELDS} | HELPER_FIELDS
 MAPPED_FIELDS: tuple[str, ...] = tuple(FIELD_TYPES)
+MAX_SOURCES = 100  # of one field, those of its parents included
 
-_SECTIONS = {
-    "dialect",
-    "title",
-    "rank",
-    "extends",
-    "recognise",
-    "kind",
-    "fields",
-    "values",
-    "names",
-    "constants",
-    "usage",
-    "redacted",
+# Fields that [names] can read from the name of a span, and the kind of the spans that are so named.
+NAMED_KINDS: dict[str, Kind] = {
+    "agent": "agent.run",
+    "tool": "tool.call",
+    "rule_id": "policy.check",
+    "model": "llm.call",
 }
+_CONSTANTS = tuple(f.name for f in FIELDS if f.place == "facet")
+
 _RECOGNISERS = ("attributes", "scopes", "services", "names")
-
-
-class TableError(ValueError):
-    """A dialect table says something that cannot be meant; the message names file, key, value and remedy."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +100,14 @@ class Tables:
     """All dialects, the most specific first; a dialect's code is its place in the list.
 
     kept: keys and globs of attributes whose values stay. reasons: (error reason, words that tell it), in order.
+    version: changes with every change of any table. own: the dialects that files of the user's tell of.
     """
 
     dialects: tuple[Dialect, ...]
     kept: tuple[str, ...]
-    reasons: tuple[tuple[str, re.Pattern[str]], ...] = ()
+    reasons: Reasons = ()
+    version: str = ""
+    own: tuple[str, ...] = ()
 
     @cached_property
     def codes(self) -> dict[str, int]:
@@ -119,42 +115,46 @@ class Tables:
         return {d.name: i for i, d in enumerate(self.dialects)}
 
 
-@dataclass
-class _File:
-    path: Path
-    data: dict[str, Any]
-    parents: list[str] = field(default_factory=list)
-
-    def fail(self, key: str, value: object, remedy: str) -> NoReturn:
-        raise TableError(f"{self.path.name}: {key} = {value!r}: {remedy}")
-
-
 def load_tables(extra: Path | None = None) -> Tables:
-    """The built-in tables plus those in the folder `extra`; a file there replaces the built-in one of the same dialect.
+    """The built-in tables plus those in the folder `extra`, which need not exist.
 
+    A file there replaces the built-in one of the same dialect, or adds to it if it extends the dialect itself.
     Raises TableError for a file that cannot be read or says something impossible.
     """
-    files: dict[str, _File] = {}
-    kept: list[str] = []
-    reasons: dict[str, list[str]] = {}
-    paths = sorted(BUILT_IN.glob("*.toml")) + (sorted(extra.glob("*.toml")) if extra else [])
-    for path in paths:
-        file = _File(path, _read(path))
-        if "dialect" not in file.data:
-            kept += _strings(file, "kept", file.data.get("kept", []))
-            reasons |= file.data.get("reasons", {})
-            continue
-        files[str(file.data["dialect"])] = file
-    for file in files.values():
-        for key in file.data.keys() - _SECTIONS:
-            file.fail(key, file.data[key], f"unknown section; use one of {', '.join(sorted(_SECTIONS))}")
-        file.parents = _strings(file, "extends", file.data.get("extends", []))
-        for parent in file.parents:
-            if parent not in files:
-                file.fail("extends", parent, f"no such dialect; known: {', '.join(sorted(files))}")
-    dialects = [_compile(name, files) for name in files]
-    words = tuple((r, re.compile("|".join(map(_word, w)), re.IGNORECASE)) for r, w in reasons.items())
-    return Tables(tuple(sorted(dialects, key=lambda d: (d.rank, d.name))), tuple(kept), words)
+    folders = (BUILT_IN, extra) if extra else (BUILT_IN,)
+    files, shared, version = read_folders(folders)
+    dialects = sorted((_compile(name, files) for name in files), key=lambda d: (d.name == BASE, d.rank, d.name))
+    return Tables(
+        dialects=tuple(dialects),
+        kept=tuple(key for file in shared for key in _kept(file, dialects)),
+        reasons=_reasons(shared),
+        version=version,
+        own=tuple(name for name, file in files.items() if file.path.parent == extra),
+    )
+
+
+def _kept(file: File, dialects: Iterable[Dialect]) -> list[str]:
+    """The attribute keys that a file lets stay. None may reach what some dialect reads as content."""
+    keys = file.texts("kept", file.data.get("kept", []))
+    content = {s.key for d in dialects for f, ss in d.fields.items() if FIELD_TYPES[f] == "content" for s in ss}
+    for key in keys:
+        if found := next((c for c in sorted(content) if key == c or ("*" in key and glob(key).fullmatch(c))), None):
+            file.fail("kept", key, f"{found} holds content, which is never kept: name the keys that you mean")
+    return keys
+
+
+def _reasons(files: list[File]) -> Reasons:
+    """The words that tell an error reason, of all files together."""
+    told: dict[str, list[str]] = {}
+    for file in files:
+        for reason, words in file.table("reasons").items():
+            if reason not in ERROR_REASONS:
+                file.fail(f"reasons.{reason}", words, f"unknown reason; use one of {', '.join(ERROR_REASONS)}")
+            texts = file.texts(f"reasons.{reason}", words)
+            if not all(texts) or not texts:
+                file.fail(f"reasons.{reason}", words, "give words that tell the reason")
+            told.setdefault(reason, []).extend(texts)
+    return tuple((r, re.compile("|".join(map(_word, texts)), re.IGNORECASE)) for r, texts in told.items())
 
 
 def glob(pattern: str) -> re.Pattern[str]:
@@ -166,44 +166,39 @@ def _word(word: str) -> str:
     return rf"(?<!\d){word}(?!\d)" if word.isdigit() else re.escape(word)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise TableError(f"{path.name}: {e}: correct the file or remove it from the folder of dialect tables") from e
-
-
-def _compile(name: str, files: Mapping[str, _File]) -> Dialect:
-    lineage = _lineage(name, files)
+def _compile(name: str, files: Mapping[str, File]) -> Dialect:
     own = files[name]
-    rank = own.data.get("rank")
-    if not isinstance(rank, int):
+    lineage = _lineage(name, files)
+    rank = next((f.data["rank"] for f in own.layers if "rank" in f.data), None)
+    if not isinstance(rank, int) or isinstance(rank, bool):
         own.fail("rank", rank, "give a whole number; the lowest wins when several dialects recognise a span")
-    recognise = own.data.get("recognise", {})
-    for key in recognise.keys() - set(_RECOGNISERS):
-        own.fail(f"recognise.{key}", recognise[key], f"use {', '.join(_RECOGNISERS)}")
     usage: dict[str, Any] = {}
     for file in reversed(lineage):
-        usage |= file.data.get("usage", {})
+        usage |= file.table("usage")
+    for key in usage.keys() - {"input", "output", "providers"}:
+        own.fail(f"usage.{key}", usage[key], "use input, output, providers")
+    providers = usage.get("providers", {})
+    if not isinstance(providers, dict):
+        own.fail("usage.providers", providers, 'give a table from provider to basis, such as { acme = "exclusive" }')
     return Dialect(
         name=name,
-        title=str(own.data.get("title", name)),
+        title=str(next((f.data["title"] for f in own.layers if "title" in f.data), name)),
         rank=rank,
-        recognise={k: tuple(_strings(own, f"recognise.{k}", recognise.get(k, []))) for k in _RECOGNISERS},
-        kinds=tuple(_kind_rule(f, i, r) for f in lineage for i, r in enumerate(f.data.get("kind", []))),
+        recognise=_recognise(own),
+        kinds=tuple(_kind_rule(f, i, r) for f in lineage for i, r in enumerate(f.rules())),
         fields=_fields(lineage),
         values=_patterns(lineage),
         names=_names(lineage),
-        constants={k: v for f in reversed(lineage) for k, v in f.data.get("constants", {}).items()},
-        redacted=frozenset(t for f in lineage for t in _strings(f, "redacted", f.data.get("redacted", []))),
+        constants=_constants(lineage),
+        redacted=frozenset(t for f in lineage for t in f.texts("redacted", f.data.get("redacted", []))),
         input_basis=_basis(own, "input", usage),
         output_basis=_basis(own, "output", usage),
-        provider_basis=tuple((glob(p), _basis(own, p, usage["providers"])) for p in usage.get("providers", {})),
+        provider_basis=tuple((glob(p), _basis(own, p, providers)) for p in providers),
     )
 
 
-def _lineage(name: str, files: Mapping[str, _File]) -> list[_File]:
-    """The file, its parents in order, and the base; each once."""
+def _lineage(name: str, files: Mapping[str, File]) -> list[File]:
+    """The file, its parents in order, and the base; each once, each before the one that it adds to."""
     found: list[str] = []
     queue = [name]
     while queue:
@@ -211,10 +206,21 @@ def _lineage(name: str, files: Mapping[str, _File]) -> list[_File]:
         if current not in found and current != BASE:
             found.append(current)
             queue = files[current].parents + queue
-    return [files[n] for n in [*found, BASE]]
+    return [layer for n in [*found, BASE] for layer in files[n].layers]
 
 
-def _kind_rule(file: _File, index: int, rule: dict[str, Any]) -> KindRule:
+def _recognise(own: File) -> dict[str, tuple[str, ...]]:
+    for file in own.layers:
+        for key, value in file.table("recognise").items():
+            if key not in _RECOGNISERS:
+                file.fail(f"recognise.{key}", value, f"use {', '.join(_RECOGNISERS)}")
+    return {
+        k: tuple(t for f in own.layers for t in f.texts(f"recognise.{k}", f.table("recognise").get(k, [])))
+        for k in _RECOGNISERS
+    }
+
+
+def _kind_rule(file: File, index: int, rule: dict[str, Any]) -> KindRule:
     where = f"kind[{index}]"
     if "has" in rule and isinstance(rule.get("is"), str):
         return KindRule(_source(file, f"{where}.has", rule["has"]), present=_kind(file, where, rule["is"]))
@@ -229,29 +235,31 @@ def _kind_rule(file: _File, index: int, rule: dict[str, Any]) -> KindRule:
     return KindRule(source, values=tuple((glob(v), _kind(file, where, k)) for v, k in values.items()))
 
 
-def _kind(file: _File, where: str, value: object) -> Kind:
+def _kind(file: File, where: str, value: object) -> Kind:
     for kind in KINDS:
         if kind == value:
             return kind
     return file.fail(where, value, f"unknown kind; use one of {', '.join(KINDS)}")
 
 
-def _fields(lineage: list[_File]) -> dict[str, tuple[Source, ...]]:
+def _fields(lineage: list[File]) -> dict[str, tuple[Source, ...]]:
     fields: dict[str, list[Source]] = {}
     for file in lineage:
-        for name, keys in file.data.get("fields", {}).items():
+        for name, keys in file.table("fields").items():
             if name not in FIELD_TYPES:
                 file.fail(f"fields.{name}", keys, f"unknown field; use one of {', '.join(MAPPED_FIELDS)}")
-            for key in _strings(file, f"fields.{name}", keys):
+            for key in file.texts(f"fields.{name}", keys):
                 source = _source(file, f"fields.{name}", key)
                 if source.path and FIELD_TYPES[name] == "content":
                     file.fail(f"fields.{name}", key, "content is hashed as a whole; give the key without a path")
                 if source not in fields.setdefault(name, []):
                     fields[name].append(source)
+            if len(fields.get(name, ())) > MAX_SOURCES:
+                file.fail(f"fields.{name}", keys, f"give at most {MAX_SOURCES} sources, those of its parents included")
     return {name: tuple(sources) for name, sources in fields.items()}
 
 
-def _source(file: _File, where: str, text: object) -> Source:
+def _source(file: File, where: str, text: object) -> Source:
     """`key`, `key#path.in.json`, either followed by ` when kind, kind`."""
     if not isinstance(text, str) or not text:
         file.fail(where, text, "give an attribute key")
@@ -261,37 +269,39 @@ def _source(file: _File, where: str, text: object) -> Source:
     return Source(key, tuple(path.split(".")) if path else (), wanted)
 
 
-def _patterns(lineage: list[_File]) -> dict[str, tuple[tuple[re.Pattern[str], str], ...]]:
+def _patterns(lineage: list[File]) -> dict[str, tuple[tuple[re.Pattern[str], str], ...]]:
     values: dict[str, list[tuple[re.Pattern[str], str]]] = {}
     for file in lineage:
-        for name, entries in file.data.get("values", {}).items():
+        for name, entries in file.table("values").items():
             if name not in FIELD_TYPES or not isinstance(entries, dict):
                 file.fail(f"values.{name}", entries, "give a field and a table from value to canonical word")
             values.setdefault(name, []).extend((glob(p), str(v)) for p, v in entries.items())
     return {name: tuple(entries) for name, entries in values.items()}
 
 
-def _names(lineage: list[_File]) -> dict[str, tuple[re.Pattern[str], ...]]:
+def _names(lineage: list[File]) -> dict[str, tuple[re.Pattern[str], ...]]:
     names: dict[str, list[re.Pattern[str]]] = {}
     for file in lineage:
-        for name, patterns in file.data.get("names", {}).items():
-            if name not in FIELD_TYPES:
-                file.fail(f"names.{name}", patterns, f"unknown field; use one of {', '.join(MAPPED_FIELDS)}")
-            names.setdefault(name, []).extend(glob(p) for p in _strings(file, f"names.{name}", patterns))
+        for name, patterns in file.table("names").items():
+            if name not in NAMED_KINDS:
+                file.fail(f"names.{name}", patterns, f"no name tells it; use one of {', '.join(NAMED_KINDS)}")
+            names.setdefault(name, []).extend(glob(p) for p in file.texts(f"names.{name}", patterns))
     return {name: tuple(patterns) for name, patterns in names.items()}
 
 
-def _basis(file: _File, key: str, usage: Mapping[str, Any]) -> Basis:
+def _constants(lineage: list[File]) -> dict[str, str]:
+    constants: dict[str, str] = {}
+    for file in reversed(lineage):
+        for name, value in file.table("constants").items():
+            if name not in _CONSTANTS:
+                file.fail(f"constants.{name}", value, f"not a text of a span; use one of {', '.join(_CONSTANTS)}")
+            constants[name] = value if isinstance(value, str) else file.fail(f"constants.{name}", value, "give a text")
+    return constants
+
+
+def _basis(file: File, key: str, usage: Mapping[str, Any]) -> Basis:
     value = usage.get(key, "unknown" if key == "input" else "inclusive")
     for basis in get_args(Basis):
         if basis == value:
             return basis  # type: ignore[no-any-return]
     return file.fail(f"usage.{key}", value, f"use one of {', '.join(get_args(Basis))}")
-
-
-def _strings(file: _File, key: str, value: object) -> list[str]:
-    items: Iterable[object] = value if isinstance(value, list) else [value]
-    texts = [v for v in items if isinstance(v, str)]
-    if len(texts) != len(list(items)):
-        file.fail(key, value, "give a list of texts")
-    return texts

@@ -43,9 +43,11 @@ def _check(settings: Settings) -> int:
     require_keys_off_loopback(settings.host, settings)
     ruled = rules.load(settings.data)
     book, _ = rules.price_book(settings.data), rules.report_plans(settings.data)
+    tables = rules.dialect_tables(settings.data)
     sys.stdout.write(
         f"{settings.data}: valid. Prices of {book.version}; SLOs: {', '.join(s.name for s in ruled.slos) or 'none'}; "
-        f"alert targets: {', '.join(t.name for t in ruled.alerts.targets) or 'none'}.\n"
+        f"alert targets: {', '.join(t.name for t in ruled.alerts.targets) or 'none'}; "
+        f"own dialect tables: {', '.join(tables.own) or 'none'}.\n"
     )
     return OK
 
@@ -58,6 +60,7 @@ def _examples() -> dict[str, str]:
     examples["owners.toml"] = data.joinpath("owners.example.toml").read_text()
     examples["reports.toml"] = data.joinpath("reports.example.toml").read_text()
     examples["alerts.toml"] = data.joinpath("alerts.toml").read_text()
+    examples["dialects/example.toml"] = resources.files("collector").joinpath("dialects/example.toml").read_text()
     slos: list[Traversable] = [f for f in data.joinpath("slos").iterdir() if f.name.endswith(".yaml")]
     return examples | {f"slos/{f.name}": f.read_text() for f in sorted(slos, key=lambda f: f.name)}
 

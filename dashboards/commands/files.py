@@ -119,12 +119,14 @@ def _receiver(settings: Settings) -> Iterator[tuple[Send, Callable[[], int]]]:
         return
     from analytics.reports.spans import count_spans  # noqa: PLC0415 - not needed beside a server
     from collector.ingest import Ingest  # noqa: PLC0415
+    from dashboards import rules  # noqa: PLC0415
     from dashboards.local import catch_up, open_store  # noqa: PLC0415
     from dashboards.serve import secret_key  # noqa: PLC0415
 
+    tables = rules.dialect_tables(settings.data)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = open_store(settings)
-    ingest = Ingest(store, secret_key(settings.data), max_queue_bytes=settings.max_queue_bytes)
+    ingest = Ingest(store, secret_key(settings.data), tables=tables, max_queue_bytes=settings.max_queue_bytes)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.dialects.tables import BASE, BUILT_IN, TableError, load_tables
+from collector.dialects.table_files import TableError
+from collector.dialects.tables import BASE, BUILT_IN, load_tables
 from tests.collector.spans import described
 
 DOCS = Path(__file__).parents[2] / "docs" / "dialects.md"
@@ -69,6 +70,59 @@ def test_a_users_table_replaces_the_built_in_one(tmp_path: Path) -> None:
     assert len(load_tables(tmp_path).dialects) == len(load_tables().dialects)
 
 
+def test_a_users_table_adds_to_the_built_in_one(tmp_path: Path) -> None:
+    """A file that extends its own dialect keeps all of it: rank, recognition and entries, which come after its own."""
+    (tmp_path / "mine.toml").write_text(
+        'dialect = "genai"\nextends = ["genai"]\n[recognise]\nscopes = ["acme"]\n'
+        '[fields]\nmodel = ["acme.model"]\ntenant = ["acme.customer"]\n[values.provider]\ninhouse = "acme-cloud"\n'
+    )
+    tables = load_tables(tmp_path)
+    mine, other = described(
+        {"gen_ai.provider.name": "inhouse", "gen_ai.operation.name": "chat", "acme.model": "b1", "acme.customer": "c"},
+        {"gen_ai.provider.name": "openai", "gen_ai.operation.name": "chat", "gen_ai.response.model": "gpt-5"},
+        tables=tables,
+    )
+    assert (mine["kind"], mine["model"], mine["provider"], mine["named_tenant"]) == (
+        "llm.call",
+        "b1",
+        "acme-cloud",
+        "c",
+    )
+    assert (other["kind"], other["model"], other["dialect"]) == ("llm.call", "gpt-5", "genai")
+    assert described({"name": "x"}, scope="acme", tables=tables)[0]["dialect"] == "genai"
+    assert [d.rank for d in tables.dialects if d.name == "genai"] == [800]
+    assert (tables.own, load_tables().own) == (("genai",), ())
+
+
+def test_no_rank_puts_a_table_below_the_unrecognised(tmp_path: Path) -> None:
+    """`raw` stays the dialect of spans that none recognises, whatever rank a table claims."""
+    (tmp_path / "mine.toml").write_text('dialect = "mine"\nrank = 9999999\n[recognise]\nscopes = ["mine"]\n')
+    rows = described({"name": "x"}, tables=load_tables(tmp_path))
+    assert [r["dialect"] for r in rows] == [BASE]
+
+
+def test_two_files_of_one_dialect_are_refused(tmp_path: Path) -> None:
+    """Neither wins silently."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.toml").write_text('dialect = "mine"\nrank = 1\n')
+    with pytest.raises(TableError, match=r"b\.toml.*a\.toml tells of it already"):
+        load_tables(tmp_path)
+
+
+def test_words_and_kept_keys_of_the_user_join_the_built_in_ones(tmp_path: Path) -> None:
+    """A file without a dialect adds; the version changes with what is said, not with comments alone."""
+    (tmp_path / "more.toml").write_text('kept = ["acme.region"]\n[reasons]\ntimeout = ["took forever"]\n')
+    (tmp_path / "example.toml").write_text("# nothing yet\n")
+    more, built_in = load_tables(tmp_path), load_tables()
+    assert set(more.kept) - set(built_in.kept) == {"acme.region"}
+    (timeout,) = (pattern for reason, pattern in more.reasons if reason == "timeout")
+    assert timeout.search("it took forever")
+    assert timeout.search("deadline exceeded")
+    assert more.version != built_in.version
+    (tmp_path / "more.toml").unlink()
+    assert load_tables(tmp_path).version == built_in.version == load_tables(tmp_path / "none").version
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -87,6 +141,21 @@ def test_a_users_table_replaces_the_built_in_one(tmp_path: Path) -> None:
         ('dialect = "a"\nrank = 1\n[values]\nmodel = "x"', "values.model"),
         ('dialect = "a"\nrank = 1\n[names]\nmodle = ["*"]', "names.modle"),
         ('dialect = "a"\nrank = 1\n[usage]\ninput = "both"', "usage.input = 'both'"),
+        ('dialect = "a"\nrank = 1\n[usage]\nproviders = "x"', "usage.providers = 'x'"),
+        ('dialect = "a"\nrank = 1\n[usage]\nin = "inclusive"', "usage.in"),
+        ('dialect = "a"\nrank = true', "rank = True"),
+        ("dialect = 7\nrank = 1", "dialect = 7"),
+        ('dialect = "a"\nrank = 1\nextends = ["a"]', "no built-in dialect"),
+        ('dialect = "a"\nrank = 1\nkind = "x"', "[[kind]]"),
+        ('dialect = "a"\nrank = 1\nfields = "x"', "[fields]"),
+        ('dialect = "a"\nrank = 1\n[constants]\ninput_tokens = "3"', "constants.input_tokens"),
+        ('dialect = "a"\nrank = 1\n[constants]\nmodel = 3', "constants.model = 3"),
+        ('dialect = "a"\nrank = 1\n[names]\nprovider = ["*"]', "names.provider"),
+        ('rank = 1\n[fields]\nmodel = ["x"]', "name the dialect"),
+        ('kept = ["gen_ai.input.*"]', "gen_ai.input.messages holds content"),
+        ('kept = ["*"]', "holds content"),
+        ('[reasons]\nslow = ["x"]', "reasons.slow"),
+        ("[reasons]\ntimeout = []", "reasons.timeout"),
     ],
 )
 def test_a_wrong_table_is_refused_with_file_key_value_and_remedy(tmp_path: Path, text: str, says: str) -> None:
