@@ -129,7 +129,7 @@ def judge(cursor: Cursor, known: IdFilter, spans: pa.Table, tenant: npt.NDArray[
         start = spans["start_ns"].to_numpy()[candidates]
         stored = _lookup(cursor, spans, candidates, (int(start.min()), int(start.max())))
         if missing := [row for row in candidates.tolist() if row not in stored]:
-            stored |= _lookup(cursor, spans, np.array(missing), None)
+            stored |= _lookup_anywhere(cursor, spans, np.array(missing))
         for row, same in stored.items():
             (deduplicated if same else conflicting)[row] = True
     return Verdict(~(deduplicated | conflicting), deduplicated, conflicting)
@@ -148,14 +148,23 @@ def _first_rows(spans: pa.Table, ids: Ids, tenant: npt.NDArray[np.int32]) -> npt
     return rows
 
 
-def _lookup(
-    cursor: Cursor, spans: pa.Table, rows: npt.NDArray[np.int64], within: tuple[int, int] | None
-) -> dict[int, bool]:
-    """Rows whose identity is stored -> whether the stored content is the same."""
+def _lookup_anywhere(cursor: Cursor, spans: pa.Table, rows: npt.NDArray[np.int64]) -> dict[int, bool]:
+    """`_lookup` without a time range. Ids alone are read first, for mostly the filter was wrong and none is stored:
+    that takes an eighth of the time of the comparison."""
+    cursor.register("maybe", spans.select(["span_id"]).take(pa.array(rows)))
+    try:
+        found = "SELECT min(start_ns), max(start_ns) FROM span_log SEMI JOIN maybe USING (span_id)"
+        first_ns, last_ns = cursor.execute(found).fetchall()[0]
+    finally:
+        cursor.unregister("maybe")
+    return {} if first_ns is None else _lookup(cursor, spans, rows, (first_ns, last_ns))
+
+
+def _lookup(cursor: Cursor, spans: pa.Table, rows: npt.NDArray[np.int64], within: tuple[int, int]) -> dict[int, bool]:
+    """Rows whose identity is stored, with a start in this range -> whether the stored content is the same."""
     maybe = spans.select(["trace_hi", "trace_lo", "span_id", "source", "facet", *_COMPARED]).take(pa.array(rows))
     cursor.register("maybe", maybe.append_column("row", pa.array(rows)))
     try:
-        bounds = f" AND s.start_ns BETWEEN {within[0]} AND {within[1]}" if within else ""
-        return dict(cursor.execute(_STORED + bounds).fetchall())
+        return dict(cursor.execute(f"{_STORED} AND s.start_ns BETWEEN {within[0]} AND {within[1]}").fetchall())
     finally:
         cursor.unregister("maybe")
