@@ -253,6 +253,7 @@ def schedule(scheduler: Any, runner: Runner, retention_days: float, jobs: Sequen
             [runner, retention_days],
             seconds=job.every_s,
             next_run_time=datetime.now(UTC),
+    Job("rest", 30, lambda runner, _: upkeep.rest_when_idle(runner.store, runner.clock())),
             name=job.name,
             coalesce=True,
             misfire_grace_time=None,

@@ -1,4 +1,4 @@
-"""Looking after the store: deleting what is too old, folding the log while nothing happens."""
+"""Looking after the store: deleting what is too old; folding the log and giving memory back while nothing happens."""
 
 import logging
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from collector.store import Cursor, Store
 
 DAY_NS = 86_400 * 10**9
 IDLE_NS = 5 * 10**9
+REST_NS = 60 * 10**9
 HORIZON = "horizon_ns"
 
 log = logging.getLogger(__name__)
@@ -61,14 +62,20 @@ def delete_old(store: Store, now_ns: int, retention_days: float, announce: Calla
 
 def checkpoint_when_idle(store: Store, now_ns: int) -> bool:
     """Fold the write-ahead log into the file if nothing arrived for five seconds; says whether it did."""
-    if not store.wal_bytes():
-        return False
-    with store.cursor() as c:
-        (last,) = _one(c, "SELECT coalesce(max(batch), 0) FROM spans WHERE batch > ?", (now_ns - IDLE_NS) // BATCH_NS)
-    if last:
+    if not store.wal_bytes() or _arrived_since(store, now_ns - IDLE_NS):
         return False
     store.checkpoint()
     return True
+
+
+def rest_when_idle(store: Store, now_ns: int) -> bool:
+    """Give memory back if nothing arrived for a minute; says whether it did."""
+    return not _arrived_since(store, now_ns - REST_NS) and store.release_cache()
+
+
+def _arrived_since(store: Store, since_ns: int) -> bool:
+    with store.cursor() as c:
+        return bool(_one(c, "SELECT count(*) FROM span_log WHERE batch > ?", since_ns // BATCH_NS)[0])
 
 
 def _move_horizon(cursor: Cursor, start_ns: int | None) -> int:

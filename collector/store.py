@@ -15,6 +15,8 @@ from collector.errors import StoreError
 Cursor = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
 
+IDLE_CACHE = "64MB"  # of blocks, while nobody asks
+
 
 class Store:
     """An open store. One process owns the file; inside it any thread takes a cursor of its own.
@@ -48,16 +50,23 @@ class Store:
             self._root.execute("SET enable_external_access = false")
         except duckdb.Error as e:
             raise StoreError(_explain(path, e)) from e
+        self._memory_limit = memory_limit
         self._checkpoint = threading.Lock()
+        self._gate = threading.Lock()
+        self._open_cursors = 0
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:
         """A cursor for one task; closed at the end."""
-        cursor = self._root.cursor()
+        with self._gate:
+            cursor = self._root.cursor()
+            self._open_cursors += 1
         try:
             yield cursor
         finally:
             cursor.close()
+            with self._gate:
+                self._open_cursors -= 1
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
@@ -115,6 +124,22 @@ class Store:
             pass
         finally:
             self._checkpoint.release()
+
+    def release_cache(self) -> bool:
+        """Give the memory of cached blocks back, unless somebody uses the store just now; says whether it did.
+
+        DuckDB keeps blocks up to its memory limit; lowering the limit for a moment is the one way to let go of them.
+        """
+        with self._gate:
+            if self._open_cursors:
+                return False
+            try:
+                self._root.execute(f"SET memory_limit = '{IDLE_CACHE}'")
+            except duckdb.OutOfMemoryException:
+                return False
+            finally:
+                self._root.execute(f"SET memory_limit = '{self._memory_limit}'")
+            return True
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log."""
