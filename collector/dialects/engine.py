@@ -12,6 +12,7 @@ import numpy as np
 
 from collector.dialects import usage
 from collector.dialects.cells import Cells, TextColumns
+from collector.dialects.clues import Clues
 from collector.dialects.descriptions import TEXT_FIELDS, Descriptions, Raw
 from collector.dialects.embedded import Dialects, Rows, Small
 from collector.dialects.lookup import Lookup
@@ -69,8 +70,9 @@ _MAX_SCALED = 2.0**62
 
 
 @lru_cache(maxsize=8)
-def _compiled(tables: Tables) -> tuple[Lookup, Recogniser, Descriptions]:
-    return Lookup(tables), Recogniser(tables), Descriptions(tables)
+def _compiled(tables: Tables) -> tuple[Lookup, Recogniser, Descriptions, Clues]:
+    lookup = Lookup(tables)
+    return lookup, Recogniser(tables), Descriptions(tables), Clues(tables, lookup)
 
 
 def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
@@ -79,7 +81,7 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
     Nothing of a content attribute is in any text that comes out; `ids`, `content`, `messages` and `kept` point at
     attribute rows instead.
     """
-    lookup, recogniser, descriptions = _compiled(tables)
+    lookup, recogniser, descriptions, clues = _compiled(tables)
     dialect = recogniser.dialects(spans, lookup)
     rows = Rows(spans.attributes, lookup, dialect)
     rows.look_inside()
@@ -93,6 +95,7 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
     none = np.full(len(spans), -1, np.int32)
     ids = {f: cells.places.get(f, none) for f in ID_FIELDS}
     attributes = len(spans.attributes)
+    kept = (lookup.kept[rows.id] & rows.filled)[:attributes] | clues.of(rows, cells.mapped[:attributes], sure)
     content = {f: _unless_redacted(cells.places.get(f, none), rows, dialect, tables) for f in CONTENT_FIELDS}
     return Normalised(
         spans=spans,
@@ -107,9 +110,9 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
         },
         content=content,
         messages=with_tool_parts(spans.attributes, cells.messages),
-        kept=np.flatnonzero((lookup.kept[rows.id] & rows.filled)[:attributes]).astype(np.int32),
+        kept=np.flatnonzero(kept).astype(np.int32),
         flags=flags | _flags(spans, cells, kind, numbers),
-        dropped_keys=_dropped(spans, rows, lookup, cells.mapped),
+        dropped_keys=_dropped(spans, rows, kept | cells.mapped[:attributes]),
     )
 
 
@@ -199,11 +202,10 @@ def _sources(spans: SpanColumns, tables: Tables) -> Combos:
     return Combos(codes, [source_row(spans.resources[r], spans.scopes[s], tables) for r, s in pairs])
 
 
-def _dropped(spans: SpanColumns, rows: Rows, lookup: Lookup, mapped: Bools) -> Counter[str]:
+def _dropped(spans: SpanColumns, rows: Rows, used: Bools) -> Counter[str]:
     """How often a key's value is neither mapped nor kept; one that is read only in part counts too."""
     attributes = spans.attributes
-    own = len(attributes)
-    dropped = rows.filled[:own] & ~mapped[:own] & ~lookup.kept[rows.id[:own]]
+    dropped = rows.filled[: len(attributes)] & ~used
     counts = np.bincount(attributes.key[dropped], minlength=len(attributes.keys))
     found: Counter[str] = Counter()
     for code in np.flatnonzero(counts).tolist():

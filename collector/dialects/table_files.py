@@ -13,7 +13,7 @@ SECTIONS = frozenset(
         "redacted",
     )
 )  # fmt: skip
-SHARED = frozenset(("kept", "reasons"))
+SHARED = frozenset(("kept", "clues", "reasons"))
 
 
 class TableError(ValueError):

@@ -99,12 +99,16 @@ class Dialect:
 class Tables:
     """All dialects, the most specific first; a dialect's code is its place in the list.
 
-    kept: keys and globs of attributes whose values stay. reasons: (error reason, words that tell it), in order.
-    version: changes with every change of any table. own: the dialects that files of the user's tell of.
+    kept: keys and globs of attributes whose values stay. clue_tokens, clue_numbers, clue_names: those of
+    attributes whose values may stay for a better mapping (see `clues`). reasons: (error reason, words that tell it),
+    in order. version: changes with every change of any table. own: the dialects that files of the user's tell of.
     """
 
     dialects: tuple[Dialect, ...]
     kept: tuple[str, ...]
+    clue_tokens: tuple[str, ...] = ()
+    clue_numbers: tuple[str, ...] = ()
+    clue_names: tuple[str, ...] = ()
     reasons: Reasons = ()
     version: str = ""
     own: tuple[str, ...] = ()
@@ -127,6 +131,9 @@ def load_tables(extra: Path | None = None) -> Tables:
     return Tables(
         dialects=tuple(dialects),
         kept=tuple(key for file in shared for key in _kept(file, dialects)),
+        clue_tokens=_clues(shared, "tokens"),
+        clue_numbers=_clues(shared, "numbers"),
+        clue_names=_clues(shared, "names"),
         reasons=_reasons(shared),
         version=version,
         own=tuple(name for name, file in files.items() if file.path.parent == extra),
@@ -141,6 +148,10 @@ def _kept(file: File, dialects: Iterable[Dialect]) -> list[str]:
         if found := next((c for c in sorted(content) if key == c or ("*" in key and glob(key).fullmatch(c))), None):
             file.fail("kept", key, f"{found} holds content, which is never kept: name the keys that you mean")
     return keys
+
+
+def _clues(files: list[File], section: str) -> tuple[str, ...]:
+    return tuple(p for f in files for p in f.texts(f"clues.{section}", f.table("clues").get(section, [])))
 
 
 def _reasons(files: list[File]) -> Reasons:
