@@ -15,7 +15,8 @@ from collector.semconv import TOKENS, Flag
 NAMED = ("tenant", "user", "session", "agent", "agent_version", "environment", "service", "service_version", "dialect")
 HASHES = ("args_hash", "args_shape", "paging", "result_hash", "args_emitted", "result_emitted")
 COMMON = (
-    "run", "row", "agent_row", "span_id", "start_ns", "duration_ns", "status", "error_reason", "call_hash", *NAMED,
+    "run", "row", "agent_row", "span_id", "start_ns", "duration_ns", "status", "error_reason", "call_hash", "cache_hit",
+    *NAMED,
 )  # fmt: skip
 TOLD_BY_MODEL = ("model", "request_model", "provider", "service_tier", "reported_pusd", *TOKENS)
 TOLD_BY_TOOL = (
@@ -39,6 +40,7 @@ def find_calls(spans: pl.DataFrame, tool_parts: pl.DataFrame, failed: pl.Series)
     spans = spans.with_columns(
         args_emitted=pl.col("flags") & int(Flag.ARGS_FROM_EMITTER) != 0,
         result_emitted=pl.col("flags") & int(Flag.RESULT_FROM_EMITTER) != 0,
+        cache_hit=(pl.col("flags") & int(Flag.CACHE_HIT) != 0) & (pl.col("kind") == "llm.call"),
     )
     model, tool = model_calls(spans), tool_calls(spans)
     derived = derived_calls(spans, tool_parts, tool["run"].unique(), failed)

@@ -6,6 +6,7 @@ from analytics.pricing.book import PriceBook
 from analytics.pricing.charge import price_calls, price_tools
 
 MAX_PUSD = 2**63 - 1
+BOOKING = ["trace_hi", "trace_lo", "span_id", "call_hash"]  # the key of a call and of what was booked for it
 SUMMED_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
 
@@ -25,8 +26,8 @@ def book_calls(calls: pl.DataFrame, bookings: pl.DataFrame) -> pl.DataFrame:
     `bookings` (trace_hi, trace_lo, span_id, call_hash, booked_pusd, booked_version) are those of earlier passes. One
     that was made with the book of today is made anew: what the call is known to be may have become clearer.
     """
-    keys = ["trace_hi", "trace_lo", "span_id", "call_hash"]
-    calls = calls.join(bookings, on=keys, how="left", maintain_order="left", nulls_equal=True)
+    booked = bookings.select(*BOOKING, "booked_pusd", "booked_version")
+    calls = calls.join(booked, on=BOOKING, how="left", maintain_order="left", nulls_equal=True)
     first = pl.col("booked_pusd").is_not_null() & (pl.col("booked_version") != pl.col("price_version"))
     return calls.with_columns(
         booked_pusd=pl.when(first).then("booked_pusd").otherwise("cost_pusd"),
@@ -34,6 +35,38 @@ def book_calls(calls: pl.DataFrame, bookings: pl.DataFrame) -> pl.DataFrame:
         .then("booked_version")
         .when(pl.col("cost_pusd").is_not_null())
         .then("price_version"),
+    )
+
+
+def corrections(bookings: pl.DataFrame, calls: pl.DataFrame, stored: pl.Series) -> pl.DataFrame:
+    """The bookings of earlier passes that no longer stand: rows of `booking_corrections` without `at_ns`.
+
+    `bookings` as in `book_calls`, with the columns `call_group`, `start_ns`, `aggregate` of their calls; `calls`:
+    booked ones of the same traces; `stored`: ids of the spans that they were made of. A call whose span was deleted
+    takes its booking along and needs no row.
+    """
+    now = calls.select(*BOOKING, rebooked_pusd="booked_pusd", is_call=pl.lit(True))
+    found = bookings.join(now, on=BOOKING, how="left", nulls_equal=True)
+    found = found.filter(
+        pl.col("span_id").is_in(stored.implode()), pl.col("booked_pusd").ne_missing(pl.col("rebooked_pusd"))
+    )
+    moved = calls.select("span_id", "call_hash", is_elsewhere=pl.lit(True)).unique()
+    found = found.join(moved, on=["span_id", "call_hash"], how="left", nulls_equal=True)
+    return found.select(
+        pl.when("is_call")
+        .then(pl.lit("changed"))
+        .when("is_elsewhere")
+        .then(pl.lit("moved"))
+        .when("aggregate")
+        .then(pl.lit("aggregate"))
+        .otherwise(pl.lit("duplicate"))
+        .alias("reason"),
+        *BOOKING,
+        "call_group",
+        "start_ns",
+        pl.col("booked_pusd").alias("reversed_pusd"),
+        "booked_version",
+        pl.col("rebooked_pusd").fill_null(0),
     )
 
 

@@ -30,7 +30,7 @@ TRACE = ["trace_hi", "trace_lo"]
 _WANTED = "(trace_hi, trace_lo) IN (SELECT (trace_hi, trace_lo) FROM wanted)"
 GROUP = (
     "kind", "dialect", "tenant", "agent", "agent_version", "service", "service_version", "environment", "provider",
-    "model", "request_model", "service_tier", "tool_server", "tool",
+    "model", "request_model", "service_tier", "tool_server", "tool", "tool_class",
 )  # fmt: skip
 
 
@@ -172,7 +172,9 @@ class Runner:
             cursor.register("wanted", read.traces)
             extent = frames.rows(cursor, "old_runs").row(0, named=True)
             bookings = frames.rows(cursor, "old_bookings", **_bounds(extent))
-            self._replace(read.traces, extent, analyse_all(read, bookings, self.book, now_ns), upto, now_ns)
+            made = analyse_all(read, bookings, self.book, now_ns)
+            corrected = cost.corrections(bookings, made.calls, read.spans["span_id"])
+            self._replace(read.traces, extent, made, corrected, upto, now_ns)
         elif upto > after:
             with self.store.transaction() as writing:
                 _set_watermark(writing, upto, now_ns)
@@ -186,8 +188,17 @@ class Runner:
             behind=new["newest"] is not None and new["newest"] > upto,
         )
 
-    def _replace(self, traces: pl.DataFrame, extent: dict[str, Any], new: Analysis, upto: int, now_ns: int) -> None:
-        """Write a pass: the old rows of its traces go, the new ones and the watermark come, all or nothing."""
+    def _replace(
+        self,
+        traces: pl.DataFrame,
+        extent: dict[str, Any],
+        new: Analysis,
+        corrected: pl.DataFrame,
+        upto: int,
+        now_ns: int,
+    ) -> None:
+        """Write a pass: the old rows of its traces go, the new ones, the corrections of what was booked and the
+        watermark come, all or nothing."""
         groups = new.calls.select(GROUP).unique(maintain_order=True)
         ids = pl.Series("call_group", self._groups.ids(groups.iter_rows()), dtype=pl.Int32)
         calls = new.calls.join(groups.with_columns(ids), on=list(GROUP), nulls_equal=True, maintain_order="left")
@@ -210,6 +221,9 @@ class Runner:
                 ):  # fmt: skip
                     cursor.register("incoming", rows.select(self._columns[table]))
                     cursor.execute(f"INSERT INTO {table} SELECT * FROM incoming")
+                if len(corrected):
+                    cursor.register("incoming", corrected.with_columns(at_ns=pl.lit(now_ns)))
+                    cursor.execute("INSERT INTO booking_corrections BY NAME SELECT * FROM incoming")
                 slo_events.touch(cursor, (pl.concat(starts) // MINUTE_NS).unique().to_list())
                 _set_watermark(cursor, upto, now_ns)
         except BaseException:
@@ -239,6 +253,7 @@ class Job:
 JOBS: tuple[Job, ...] = (
     Job("runs", 0.5, lambda runner, _: runner.tick()),
     Job("checkpoint", 5, lambda runner, _: upkeep.checkpoint_when_idle(runner.store, runner.clock())),
+    Job("rest", 30, lambda runner, _: upkeep.rest_when_idle(runner.store, runner.clock())),
     Job("retention", 3600, lambda runner, days: runner.delete_old(runner.clock(), days)),
 )
 
@@ -253,7 +268,6 @@ def schedule(scheduler: Any, runner: Runner, retention_days: float, jobs: Sequen
             [runner, retention_days],
             seconds=job.every_s,
             next_run_time=datetime.now(UTC),
-    Job("rest", 30, lambda runner, _: upkeep.rest_when_idle(runner.store, runner.clock())),
             name=job.name,
             coalesce=True,
             misfire_grace_time=None,

@@ -39,7 +39,7 @@ class Family:
     buckets: tuple[float, ...] = ()
 
 
-# Sources: new runs, the calls of new runs, and spans and outcomes of new batches.
+# Sources: new runs, the calls and findings of new runs, and spans and outcomes of new batches.
 SOURCES = {
     "runs": "new_runs",
     "priced_runs": "(FROM new_runs WHERE cost_pusd IS NOT NULL)",
@@ -47,6 +47,7 @@ SOURCES = {
     "llm": "(FROM new_calls WHERE kind = 'llm.call')",
     "tools": "(FROM new_calls WHERE kind = 'tool.call')",
     "tool_times": "(FROM new_calls WHERE kind = 'tool.call' AND NOT derived)",
+    "danger": "(FROM new_calls WHERE kind = 'tool.call' AND tool_class = 'danger')",
     "timeouts": "(FROM new_calls WHERE kind = 'tool.call' AND error_reason = 'timeout')",
     "tokens": """(SELECT model, unnest(['prompt', 'completion']) AS type, unnest([input_tokens, output_tokens]) AS n
         FROM new_calls WHERE kind = 'llm.call')""",
@@ -55,6 +56,7 @@ SOURCES = {
                 cache_read_tokens, cache_write_tokens,
                 greatest(output_tokens - coalesce(reasoning_tokens, 0), 0), reasoning_tokens]) AS n
         FROM new_calls WHERE kind = 'llm.call')""",
+    "findings": "new_findings",
     "denials": "(FROM new_spans WHERE kind = 'policy.check' AND decision = 'deny')",
     "outbound": "(FROM new_spans WHERE dependency IS NOT NULL)",
     "arrivals": f"""(SELECT 'traces' AS signal, unnest(['accepted', 'late', 'quarantined', 'unclassified']) AS outcome,
@@ -92,6 +94,8 @@ FAMILIES = (
            "parts", _MODEL, {"part": "part"}, value="n"),
     Family("llm_cost_usd", "Cost of priced model calls.", "llm", _MODEL, value="cost_pusd", unit=USD),
     Family("cost_usd", "Cost of all priced calls.", "calls", {"tenant": "tenant"}, value="cost_pusd", unit=USD),
+    Family("danger_tool_attempt", "Attempts of tool calls whose class is danger, denied ones too.", "danger", _TOOL),
+    Family("breaker_triggered", "Findings of detectors.", "findings", {"rule": "rule", "agent": "agent"}),
     Family("policy_denied", "Policy checks that denied.", "denials", {"rule_id": "rule_id"}),
     Family("outbound_latency_seconds", "Duration of calls to named dependencies.", "outbound",
            {"dependency": "dependency"}, value="duration_ns", unit=SECOND, buckets=_SECONDS),
@@ -116,10 +120,14 @@ ORDER BY arrived_ns LIMIT {PASS_RUNS}
 # Only what the families read, and between literal times: a wide table of calls takes 30 times as long.
 _NEW_CALLS = f"""
 CREATE TEMP TABLE new_calls AS
-SELECT kind, tenant, model, tool, tool_server, status, error_reason, derived, duration_ns, cost_pusd, input_tokens,
-    output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens
+SELECT kind, tenant, model, tool, tool_server, tool_class, status, error_reason, derived, duration_ns, cost_pusd,
+    input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens
 FROM calls JOIN call_groups USING (call_group)
 WHERE start_ns BETWEEN ? AND ? AND {_KEY} IN (SELECT {_KEY} FROM new_runs)
+"""
+_NEW_FINDINGS = f"""
+CREATE TEMP TABLE new_findings AS
+SELECT rule, agent FROM findings WHERE started_ns BETWEEN ? AND ? AND {_KEY} IN (SELECT {_KEY} FROM new_runs)
 """
 _NEW_BATCHES = f"""
 CREATE TEMP VIEW all_spans AS
@@ -170,6 +178,7 @@ def count(store: Store, now_ns: int) -> int:
             c.execute("DROP TABLE temp.new_runs")
             return 0
         c.execute(_NEW_CALLS, during_ns)
+        c.execute(_NEW_FINDINGS, during_ns)
         c.execute(_NEW_BATCHES.format(after=after, upto=upto))
         counts = [sql for family in FAMILIES for sql in _values(family)]
         c.execute(f"CREATE TEMP TABLE new_values AS {' UNION ALL '.join(counts)}")
@@ -183,7 +192,7 @@ def count(store: Store, now_ns: int) -> int:
             "INSERT INTO metric_marks VALUES (?, ?)",
             [upto, max(arrived_ns, min(seen_ns, seen_ns if open_ns is None else open_ns))],
         )
-        for name in ("new_runs", "new_calls", "new_values", "bounded"):
+        for name in ("new_runs", "new_calls", "new_findings", "new_values", "bounded"):
             c.execute(f"DROP TABLE temp.{name}")
         for name in ("new_events", "new_spans", "all_spans"):
             c.execute(f"DROP VIEW temp.{name}")

@@ -104,6 +104,7 @@ FIELDS: tuple[Field, ...] = (
     Field("input_audio_tokens", "span", "int", "part of input_tokens"),
     Field("output_audio_tokens", "span", "int", "part of output_tokens"),
     Field("reported_cost", "span", "usd", "what the runtime says the call cost"),
+    Field("cache_hit", "span", "bool", "a cache of whole responses answered the model call; becomes Flag.CACHE_HIT"),
     Field("first_token", "span", "seconds", "time to first token"),
     Field("retry_count", "span", "int", "attempts before this one"),
     Field("item_count", "span", "int", "steps of a plan, candidates of a selection, keys of a memory access"),
@@ -146,6 +147,7 @@ class Flag(IntFlag):
     SAMPLED = 8192
     AGGREGATE = 16384
     FROM_LOG = 32768
+    CACHE_HIT = 65536
 
 
 QUARANTINE = Flag.FOREIGN_TENANT | Flag.TIME_ABSURD | Flag.USAGE_ABSURD

@@ -12,7 +12,7 @@ from collector.dialects.tables import FIELD_TYPES, MAPPED_FIELDS
 from collector.dialects.usage import Numbers
 from collector.otlp.attributes import Bools, Codes, Ints
 
-_IS_TEXT: Bools = np.array([f in {*TEXT_FIELDS, *IDENTITY_COLUMNS, "error_text"} for f in MAPPED_FIELDS])
+_IS_TEXT: Bools = np.array([f in {*TEXT_FIELDS, *IDENTITY_COLUMNS, "error_text", "cache_hit"} for f in MAPPED_FIELDS])
 _IS_INT: Bools = np.array([t == "int" for t in FIELD_TYPES.values()])
 _INT_FIELDS = tuple(f for f, t in FIELD_TYPES.items() if t == "int")
 _MESSAGES = MAPPED_FIELDS.index("messages")

@@ -65,6 +65,7 @@ _SCALED: dict[str, tuple[str, float]] = {
     "first_token": ("first_token_ns", 1e9),
     "first_token_ms": ("first_token_ns", 1e6),
 }
+_HITS = ("true", "1", "hit")
 # What a float field of a table may be: bounds beyond which a reported cost or time is not believed.
 _MAX_SCALED = 2.0**62
 
@@ -111,7 +112,7 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
         content=content,
         messages=with_tool_parts(spans.attributes, cells.messages),
         kept=np.flatnonzero(kept).astype(np.int32),
-        flags=flags | _flags(spans, cells, kind, numbers),
+        flags=flags | _flags(spans, cells, texts, kind, numbers),
         dropped_keys=_dropped(spans, rows, kept | cells.mapped[:attributes]),
     )
 
@@ -178,7 +179,16 @@ def _unless_redacted(places: Codes, rows: Rows, dialect: Dialects, tables: Table
     return np.where(np.isin(np.arange(len(places)), short[withheld]), -1, places).astype(np.int32)
 
 
-def _flags(spans: SpanColumns, cells: Cells, kind: Small, numbers: usage.Numbers) -> Ints:
+def _cache_hits(texts: TextColumns, kind: Small, numbers: usage.Numbers) -> Bools:
+    """Model calls that a cache of whole responses answered. One that read cached tokens was billed: some emitters say
+    hit of a prompt cache as well."""
+    codes = texts.columns["cache_hit"]
+    hits = [c for c in np.unique(codes[codes >= 0]).tolist() if texts.values[c].lower() in _HITS]
+    cached, known = numbers["cache_read_tokens"]
+    return np.isin(codes, hits) & (kind == _LLM_CALL) & ~(known & (cached > 0))
+
+
+def _flags(spans: SpanColumns, cells: Cells, texts: TextColumns, kind: Small, numbers: usage.Numbers) -> Ints:
     used = numbers["input_tokens"][1] | numbers["output_tokens"][1]
     own = np.array([scope_of(s)[0] == SELF_CHECK_SCOPE for s in spans.scopes], np.bool_)
     bits: list[tuple[Flag, Bools]] = [
@@ -188,6 +198,8 @@ def _flags(spans: SpanColumns, cells: Cells, kind: Small, numbers: usage.Numbers
         (Flag.ATTRIBUTES_DROPPED, spans.attributes_dropped),
         (Flag.SELF_CHECK, own[spans.scope]),
     ]
+    if "cache_hit" in texts.columns:
+        bits.append((Flag.CACHE_HIT, _cache_hits(texts, kind, numbers)))
     if share := cells.floats("sampled_share"):
         bits.append((Flag.SAMPLED, share[1] & (share[0] != 1.0)))
     flags = np.zeros(len(spans), np.int64)

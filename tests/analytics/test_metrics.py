@@ -9,7 +9,7 @@ from analytics import metrics
 from analytics.metrics import OTHER, SETTLE_NS
 from collector.store import Store
 from tests.stores import DEMO_NOW_NS, demo_store, empty_store
-from tests.tables import put, run
+from tests.tables import call, put, run
 
 NOW_NS = DEMO_NOW_NS
 LATER_NS = NOW_NS + 2 * SETTLE_NS
@@ -129,3 +129,18 @@ def test_series_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
     )
     metrics.count(store, LATER_NS)
     assert {k[0]: v for k, v in _read(store, "agent_runs").items()} == {"c": 3, "b": 2, OTHER: 10}
+
+
+def test_dangerous_tools_and_findings_are_counted(store: Store) -> None:
+    """Attempts of tools of the class danger count by tool, findings by rule and agent, once with their run."""
+    with store.transaction() as c:
+        put(c, "runs", [run(NOW_NS) | {"arrived_ns": NOW_NS}])
+        classes = ("danger", "danger", "read", None)
+        rows = [call(c, NOW_NS, "tool.call", tool="rm", tool_class=name, status="denied") for name in classes]
+        put(c, "calls", rows)
+        put(c, "findings", [{"rule": "loop", "agent": "bot", "started_ns": NOW_NS} for _ in range(3)])
+    _write(store)
+    for _ in range(2):
+        metrics.count(store, LATER_NS)
+        assert _read(store, "danger_tool_attempt") == {("rm",): 2}
+        assert _read(store, "breaker_triggered") == {("loop", "bot"): 3}
