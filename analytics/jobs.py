@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from analytics import cost, frames, runs, slo_events, structure, upkeep
+from analytics import cost, cost_bins, frames, runs, slo_events, structure, upkeep
 from analytics.calls import find_calls
 from analytics.detectors import DETECTORS, Detector
 from analytics.pricing.book import PriceBook
@@ -224,7 +224,9 @@ class Runner:
                 if len(corrected):
                     cursor.register("incoming", corrected.with_columns(at_ns=pl.lit(now_ns)))
                     cursor.execute("INSERT INTO booking_corrections BY NAME SELECT * FROM incoming")
-                slo_events.touch(cursor, (pl.concat(starts) // MINUTE_NS).unique().to_list())
+                minutes = (pl.concat(starts) // MINUTE_NS).unique().to_list()
+                slo_events.touch(cursor, minutes)
+                cost_bins.touch(cursor, minutes, now_ns)
                 _set_watermark(cursor, upto, now_ns)
         except BaseException:
             with self.store.cursor() as cursor:
@@ -254,6 +256,7 @@ JOBS: tuple[Job, ...] = (
     Job("runs", 0.5, lambda runner, _: runner.tick()),
     Job("checkpoint", 5, lambda runner, _: upkeep.checkpoint_when_idle(runner.store, runner.clock())),
     Job("rest", 30, lambda runner, _: upkeep.rest_when_idle(runner.store, runner.clock())),
+    Job("cost bins", 10, lambda runner, _: cost_bins.refresh(runner.store, runner.clock())),
     Job("retention", 3600, lambda runner, days: runner.delete_old(runner.clock(), days)),
 )
 

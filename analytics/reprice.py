@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from analytics import cost_bins
 from analytics.frames import query
 from analytics.pricing.book import PriceBook
 from analytics.pricing.charge import price_calls, price_tools
@@ -81,6 +82,7 @@ def reprice(store: Store, book: PriceBook, selection: Selection, *, actor: str, 
         c.register("changed", changed)
         c.execute("CREATE TEMP TABLE places AS SELECT * FROM changed ORDER BY place")
         c.execute(_KEEP, [number])
+        cost_bins.touch_where(c, "rowid IN (SELECT place FROM places)", [], now_ns)
         for change, where in _APPLY:
             version = {"version": book.version} if "$version" in change else {}
             c.execute(f"UPDATE calls SET {change} FROM places n WHERE calls.rowid = n.place AND {where}", version)
@@ -110,6 +112,7 @@ def undo(store: Store, number: int, *, actor: str, now_ns: int) -> Repriced:
         from_ns, to_ns, model, version, _ = asked[0]
         c.execute(_FIND, [number])
         difference = c.sql(_UNDO_DIFFERENCE).pl()
+        cost_bins.touch_where(c, "rowid IN (SELECT place FROM places)", [], now_ns)
         c.execute(_UNDO)
         c.execute(query("reprice_runs"))
         c.execute("DROP TABLE places")

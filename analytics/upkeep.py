@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from analytics import cost_bins
 from analytics.runs import BATCH_NS
 from collector.semconv import Flag
 from collector.store import Cursor, Store
@@ -48,12 +49,11 @@ def delete_old(store: Store, now_ns: int, retention_days: float, announce: Calla
             c.execute(f"DELETE FROM {table} WHERE batch < ?", [batch])
         c.execute("DELETE FROM runless_traces WHERE first_batch < ?", [batch])
         (runs,) = _one(c, "SELECT count(*) FROM runs WHERE arrived_ns < ?", before_ns)
+        old_runs = "SELECT (trace_hi, trace_lo, run_span) FROM runs WHERE arrived_ns < ?"
+        of_old_runs = f"(trace_hi, trace_lo, run_span) IN ({old_runs})"
+        cost_bins.touch_where(c, of_old_runs, [before_ns], now_ns)
         for table in ("calls", "findings"):
-            c.execute(
-                f"DELETE FROM {table} WHERE (trace_hi, trace_lo, run_span) IN "
-                "(SELECT (trace_hi, trace_lo, run_span) FROM runs WHERE arrived_ns < ?)",
-                [before_ns],
-            )
+            c.execute(f"DELETE FROM {table} WHERE {of_old_runs}", [before_ns])
         c.execute("DELETE FROM runs WHERE arrived_ns < ?", [before_ns])
     deleted = Deleted(batches, spans, runs)
     log.info("retention deleted old spans", extra={"deleted": deleted, "retention_days": retention_days})

@@ -1,9 +1,10 @@
 -- What did calls cost, by any combination of group keys, and in total?
 -- Descriptions are grouped first, calls by the number of their description; text comes back at the end. `$keys` are
 -- the chosen group keys; the variable `columns` names those that differ from call to call (run_hi, run_lo, run_root,
--- step, user, session, owner, day, hour, offset_minutes) and always `number`. `owned_calls()` are the calls with their owner;
--- a row that is not `counted` is a share of a call that counts elsewhere.
--- Sums of money stay NULL where no call has a value. One row is the total over all groups.
+-- step, user, session, owner, day, hour, offset_minutes, before: it started before `$split_ns`) and always `number`.
+-- `cost_rows()` are the calls, each as a bin of its own, or bins (analytics.cost_bins), `cost_groups()` their
+-- descriptions. A row that is not counted is a share of a call that counts elsewhere. Runs can be counted from calls
+-- alone, where `$with_runs`. Sums of money stay NULL where no call has a value. One row is the total over all groups.
 WITH descriptions AS (
     SELECT
         call_group, kind,
@@ -18,7 +19,7 @@ WITH descriptions AS (
         CASE WHEN list_contains($keys, 'model') THEN model END AS model,
         CASE WHEN list_contains($keys, 'tool_server') THEN tool_server END AS tool_server,
         CASE WHEN list_contains($keys, 'tool') THEN tool END AS tool
-    FROM call_groups
+    FROM cost_groups()
     WHERE ($tenant IS NULL OR tenant = $tenant)
         AND ($agent IS NULL OR agent = $agent)
         AND ($environment IS NULL OR environment = $environment)
@@ -60,9 +61,10 @@ picked AS NOT MATERIALIZED (
     SELECT n.number, n.part, coalesce(s.offset_minutes, 0) AS offset_minutes,
         CASE WHEN $tz = 'UTC' THEN CAST(make_timestamp(c.start_ns // 1000) AS DATE) ELSE s.day END AS day,
         CASE WHEN $tz = 'UTC' THEN date_trunc('hour', make_timestamp(c.start_ns // 1000)) ELSE s.hour END AS hour,
+        c.start_ns < $split_ns AS before,
         c.trace_hi AS run_hi, c.trace_lo AS run_lo, c.run_span AS run_root,
         c.* EXCLUDE (call_group)
-    FROM owned_calls() c
+    FROM cost_rows() c
     JOIN numbered n USING (call_group)
     LEFT JOIN slots s ON c.start_ns // 900000000000 = s.quarter
     WHERE c.start_ns >= $from_ns AND c.start_ns < $to_ns
@@ -73,31 +75,18 @@ picked AS NOT MATERIALIZED (
 ),
 sums AS (
     SELECT part, COLUMNS(lambda c: list_contains(getvariable('columns'), c)),
-        count_if(counted) AS calls,
-        count_if(counted AND status = 'error') AS errors,
-        count_if(counted AND pricing = 'priced') AS priced,
-        count_if(counted AND pricing = 'unpriced') AS unpriced,
-        count_if(counted AND pricing = 'unknown') AS unknown,
-        sum(CASE WHEN pricing = 'priced' THEN coalesce(input_tokens, 0) + coalesce(output_tokens, 0) END) AS known,
-        sum(input_tokens) AS input_tokens,
-        sum(output_tokens) AS output_tokens,
-        sum(cache_read_tokens) AS cache_read_tokens,
-        sum(cache_write_tokens) AS cache_write_tokens,
-        sum(reasoning_tokens) AS reasoning_tokens,
-        sum(cost_pusd) AS cost_pusd,
-        sum(booked_pusd) AS booked_pusd,
-        sum(reported_pusd) AS reported_pusd,
-        sum(wasted_pusd) AS wasted_pusd,
-        sum(avoided_pusd) AS avoided_pusd
+        sum(calls) AS calls, sum(errors) AS errors, sum(priced) AS priced, sum(unpriced) AS unpriced,
+        sum(unknown) AS unknown, sum(COLUMNS('^(known|input|output|cache_read|cache_write|reasoning)_tokens$|_pusd$'))
     FROM picked
     GROUP BY ALL
 ),
+picked_runs AS NOT MATERIALIZED (SELECT * FROM picked WHERE $with_runs),
 run_counts AS (
     SELECT COLUMNS(lambda c: list_contains(getvariable('columns'), c)), count(*) AS runs
     FROM (
         SELECT DISTINCT COLUMNS(lambda c: list_contains(getvariable('columns'), c)),
             trace_hi, trace_lo, run_span
-        FROM picked
+        FROM picked_runs
     )
     GROUP BY ALL
 ),
@@ -108,37 +97,27 @@ both_counts AS (
     SELECT sums.* EXCLUDE (part), parts.kind FROM sums JOIN parts USING (part)
     UNION ALL BY NAME
     SELECT NULL::UBIGINT AS run_hi, NULL::UBIGINT AS run_lo, NULL::UBIGINT AS run_root, NULL::INTEGER AS step,
-        NULL::VARCHAR AS "user", NULL::VARCHAR AS session, NULL::VARCHAR AS owner,
-        NULL::DATE AS day, NULL::TIMESTAMP AS hour, NULL::BIGINT AS offset_minutes
+        NULL::VARCHAR AS "user", NULL::VARCHAR AS session, NULL::VARCHAR AS owner, NULL::DATE AS day,
+        NULL::TIMESTAMP AS hour, NULL::BIGINT AS offset_minutes, NULL::BOOLEAN AS before
     WHERE false
 ),
 grouped AS MATERIALIZED (
-    SELECT number, run_hi, run_lo, run_root, step, "user", session, owner, day, hour, offset_minutes,
+    SELECT number, run_hi, run_lo, run_root, step, "user", session, owner, day, hour, offset_minutes, before,
         sum(runs) AS runs,
         sum(calls) FILTER (kind = 'llm.call') AS llm_calls,
         sum(errors) FILTER (kind = 'llm.call') AS llm_errors,
         sum(calls) FILTER (kind = 'tool.call') AS tool_calls,
-        sum(input_tokens) AS input_tokens,
-        sum(output_tokens) AS output_tokens,
-        sum(cache_read_tokens) AS cache_read_tokens,
-        sum(cache_write_tokens) AS cache_write_tokens,
-        sum(reasoning_tokens) AS reasoning_tokens,
-        sum(cost_pusd) AS cost_pusd,
-        sum(booked_pusd) AS booked_pusd,
-        sum(reported_pusd) AS reported_pusd,
-        sum(wasted_pusd) AS wasted_pusd,
-        sum(avoided_pusd) AS avoided_pusd,
         sum(priced) FILTER (kind = 'llm.call') AS priced_calls,
         sum(unpriced) FILTER (kind = 'llm.call') AS unpriced_calls,
         sum(unknown) FILTER (kind = 'llm.call') AS unknown_calls,
-        sum(known) FILTER (kind = 'llm.call') AS priced_tokens
+        sum(known_tokens) FILTER (kind = 'llm.call') AS priced_tokens,
+        sum(COLUMNS('(input|output|read|write|reasoning)_tokens$|_pusd$'))
     FROM both_counts
     GROUP BY ALL
 ),
 total AS (
-    SELECT true AS is_total, sum(COLUMNS(* EXCLUDE (number, run_hi, run_lo, run_root, step, "user", session, owner, day,
-        hour, offset_minutes, runs))),
-        (SELECT count(*) FROM (SELECT DISTINCT trace_hi, trace_lo, run_span FROM picked)) AS runs
+    SELECT true AS is_total, sum(COLUMNS('_tokens$|_calls$|_errors$|_pusd$')),
+        (SELECT count(*) FROM (SELECT DISTINCT trace_hi, trace_lo, run_span FROM picked_runs)) AS runs
     FROM grouped
 ),
 answer AS (
@@ -151,7 +130,8 @@ answer AS (
     LEFT JOIN runs r ON r.trace_hi = g.run_hi AND r.trace_lo = g.run_lo AND r.run_span = g.run_root
 ),
 page AS (
-    SELECT *, coalesce(CAST(hour AS VARCHAR), CAST(day AS VARCHAR), '') AS moment, -coalesce(cost_pusd, -1) AS cheap
+    SELECT * EXCLUDE (before), coalesce(CAST(hour AS VARCHAR), CAST(day AS VARCHAR), '') AS moment,
+        -coalesce(cost_pusd, -1) AS cheap
     FROM answer
     WHERE $after_moment IS NULL OR (moment, cheap, place) > ($after_moment, $after_cheap::HUGEINT, $after_place)
     ORDER BY moment, cheap, place

@@ -6,6 +6,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from analytics import cost_bins
 from analytics.owned_calls import NO_OWNERS, name_owners
 from analytics.owners import OwnerMap
 from analytics.reports import listings
@@ -129,6 +130,15 @@ def list_costs(
         }
 
 
+def groups(c: Cursor, *question: Any, **options: Any) -> Any:
+    """All groups of a question as `prepare` takes it, in any order: a relation, `answer` of the query `costs`.
+
+    Raises BadQuestion.
+    """
+    every = listings.query("costs").partition("page AS (")[0].rstrip().rstrip(",")
+    return c.sql(f"{every} SELECT * EXCLUDE (is_total, place) FROM answer", params=prepare(c, *question, **options))
+
+
 def prepare(
     c: Cursor,
     group_by: Sequence[str],
@@ -137,10 +147,14 @@ def prepare(
     tz: str,
     owners: OwnerMap,
     filters: Mapping[str, str | None],
+    *,
+    split_ns: int | None = None,
+    with_runs: bool = True,
 ) -> dict[str, Any]:
     """Make the cursor ready for the query `costs`, and give the parameters of its question, not those of its page.
 
-    Raises BadQuestion.
+    `split_ns` parts each group into calls before and from then on (column `before`). Without the number of runs most
+    questions are answered from sums instead of calls. Raises BadQuestion.
     """
     if unknown := [key for key in group_by if key not in GROUP_KEYS]:
         raise BadQuestion("group_by", f"{unknown[0]!r} is not a group key: use {', '.join(GROUP_KEYS)}")
@@ -149,20 +163,38 @@ def prepare(
     require_zone(c, tz)
     name_owners(c, owners if "owner" in group_by else None)
     columns = [column for key in group_by for column in OF_CALL.get(key, ())]
-    c.execute("SET VARIABLE columns = ?", [[*columns, "number"]])
+    columns += ["number"] if split_ns is None else ["number", "before"]
+    c.execute("SET VARIABLE columns = ?", [columns])
+    asked = _exact(c, from_ns, to_ns, filters)
+    singles = any(key in OF_CALL and key not in ("day", "hour") for key in group_by)
+    singles = singles or any(filters.get(key) is not None for key in ("user", "session", "run", "step"))
+    local = tz != "UTC" and not {"day", "hour"}.isdisjoint(group_by)
+    periods = [(from_ns, to_ns)] if split_ns is None else [(from_ns, split_ns), (split_ns, to_ns)]
+    bins = None if with_runs or singles or local else cost_bins.rows_sql(c, periods)
+    c.execute(f"CREATE OR REPLACE TEMP MACRO cost_rows() AS TABLE {bins or cost_bins.CALLS}")
+    only = "WHERE call_group IN (SELECT call_group FROM cost_rows())" if bins else ""
+    c.execute(f"CREATE OR REPLACE TEMP MACRO cost_groups() AS TABLE SELECT * FROM call_groups {only}")
     keys = [key for key in (*DESCRIBED, "day", "hour") if key in group_by]
-    return {"keys": keys, "tz": tz, "from_ns": from_ns, "to_ns": to_ns} | _exact(c, filters)
+    return asked | {"keys": keys, "tz": tz, "split_ns": split_ns, "with_runs": with_runs}
 
 
-def _exact(c: Cursor, filters: Mapping[str, str | None]) -> dict[str, Any]:
-    """The filters as parameters of the query; a run becomes its key, one that does not exist matches nothing."""
+_RUN = "SELECT trace_hi, trace_lo, run_span, first_ns, ended_ns + 1 FROM runs WHERE run_id = ?"
+
+
+def _exact(c: Cursor, from_ns: int, to_ns: int, filters: Mapping[str, str | None]) -> dict[str, Any]:
+    """The filters as parameters of the query; a run becomes its key, its time bounds the period (`from_ns`, `to_ns`),
+    and one that does not exist matches nothing."""
     params: dict[str, Any] = dict.fromkeys((*FILTERS, "trace_hi", "trace_lo", "run_span")) | dict(filters)
+    params |= {"from_ns": from_ns, "to_ns": to_ns}
     run_id, step = params.pop("run"), params["step"]
     if step is not None and not (str(step).isdecimal() and len(str(step)) < 10):
         raise BadQuestion("step", "step is not a whole number")
     if run_id is not None:
-        key = c.execute("SELECT trace_hi, trace_lo, run_span FROM runs WHERE run_id = ?", [run_id.lower()]).fetchall()
-        params |= dict(zip(("trace_hi", "trace_lo", "run_span"), key[0] if key else (0, 0, 0), strict=True))
+        names = ("trace_hi", "trace_lo", "run_span", "first_ns", "end_ns")
+        found = c.execute(_RUN, [run_id.lower()]).fetchall()
+        run = dict(zip(names, found[0] if found else (0,) * 5, strict=True))
+        params["from_ns"], params["to_ns"] = max(from_ns, run.pop("first_ns")), min(to_ns, run.pop("end_ns"))
+        params |= run
     return params | {"step": None if step is None else int(step)}
 
 

@@ -15,7 +15,7 @@ from analytics.owners import OwnerMap, midnight_ns
 from analytics.pricing.book import PriceBook
 from analytics.report_plans import Plan
 from analytics.reports import listings
-from analytics.reports.costs import CostTotal, prepare
+from analytics.reports.costs import CostTotal, groups
 from analytics.reports.periods import EVER_NS
 from analytics.reports.values import BadQuestion
 from collector.store import Store
@@ -50,10 +50,8 @@ def cost_frames(store: Store, report: Report, owners: OwnerMap = NO_OWNERS) -> I
     """
     if len(set(report.group_by)) < len(report.group_by):
         raise BadQuestion("group_by", "a group key is named twice: name each once")
-    question = query("costs").partition("page AS (")[0].rstrip().rstrip(",")  # every group, in any order
     with listings.reading(store) as c:
-        params = prepare(c, report.group_by, report.from_ns, report.to_ns, report.tz, owners, report.filters)
-        found = c.sql(f"{question} SELECT * EXCLUDE (is_total, place) FROM answer", params=params)
+        found = groups(c, report.group_by, report.from_ns, report.to_ns, report.tz, owners, report.filters)
         begun = False
         for batch in found.to_arrow_reader(exports.ROWS):
             for rows in _frame(batch).iter_slices(exports.ROWS):
