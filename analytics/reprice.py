@@ -6,9 +6,12 @@ at once and all others when someone reprices; then both agree to the last digit.
 first; only a call that had no price until now is booked by its first one.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -20,6 +23,7 @@ from analytics.pricing.charge import price_calls, price_tools
 from collector.store import Cursor, Store
 
 CHUNK_CALLS = 500_000
+THREADS = 2  # that price chunks
 KEEP_NS = 90 * 86_400 * 10**9  # a repricing can be taken back for so long
 
 _DAY_NS = 86_400 * 10**9
@@ -28,6 +32,14 @@ _SCHEMA = {
     "day": pl.Date, "provider": pl.String, "model": pl.String, "tool": pl.String,
     **dict.fromkeys(_COUNTS, pl.UInt32), "old_pusd": pl.Int128, "new_pusd": pl.Int128,
 }  # fmt: skip
+_PRICED_BY = {"llm.call": price_calls, "tool.call": price_tools}
+_PRICES = ("pricing", "cost_pusd", "avoided_pusd")
+_CHANGED = {
+    "place": pl.Int64, "pricing": pl.String, "cost_pusd": pl.Int64, "avoided_pusd": pl.Int64,
+    "pricing_differs": pl.Boolean,
+}  # fmt: skip
+_Price = Callable[[pl.DataFrame, PriceBook], pl.DataFrame]
+_Pair = tuple[pl.DataFrame, pl.DataFrame]
 
 
 class RepriceError(ValueError):
@@ -80,14 +92,14 @@ def reprice(store: Store, book: PriceBook, selection: Selection, *, actor: str, 
         number = _next_number(c)
         result = _summed(number, book.version, difference)
         c.register("changed", changed)
-        c.execute("CREATE TEMP TABLE places AS SELECT * FROM changed ORDER BY place")
+        c.execute("CREATE TEMP TABLE places AS SELECT * FROM changed")
         c.execute(_KEEP, [number])
         cost_bins.touch_where(c, "rowid IN (SELECT place FROM places)", [], now_ns)
         for change, where in _APPLY:
             version = {"version": book.version} if "$version" in change else {}
             c.execute(f"UPDATE calls SET {change} FROM places n WHERE calls.rowid = n.place AND {where}", version)
         _restamp(c, selection, book.version)
-        c.execute(query("reprice_runs"))
+        c.execute(query("reprice_runs"), {"reprice": number})
         c.execute("DROP TABLE places")
         _audit(c, result, selection, actor, now_ns, undoes=None)
         c.execute(_FORGET, [now_ns - KEEP_NS])
@@ -114,7 +126,7 @@ def undo(store: Store, number: int, *, actor: str, now_ns: int) -> Repriced:
         difference = c.sql(_UNDO_DIFFERENCE).pl()
         cost_bins.touch_where(c, "rowid IN (SELECT place FROM places)", [], now_ns)
         c.execute(_UNDO)
-        c.execute(query("reprice_runs"))
+        c.execute(query("reprice_runs"), {"reprice": number})
         c.execute("DROP TABLE places")
         c.execute("DELETE FROM reprice_changes WHERE reprice = ?", [number])
         result = _summed(_next_number(c), version, difference.select(*_SCHEMA).cast(_SCHEMA))
@@ -134,7 +146,7 @@ _APPLY = (
     ("booked_version = $version", "calls.booked_pusd IS NULL AND n.cost_pusd IS NOT NULL"),
     ("booked_pusd = n.cost_pusd", "calls.booked_pusd IS NULL AND n.cost_pusd IS NOT NULL"),
     ("wasted_pusd = coalesce(n.cost_pusd, 0)", "calls.wasted_pusd > 0"),
-    ("pricing = n.pricing", "calls.pricing <> n.pricing"),
+    ("pricing = n.pricing", "n.pricing_differs"),
     ("avoided_pusd = n.avoided_pusd", "calls.avoided_pusd <> n.avoided_pusd"),
     ("cost_pusd = n.cost_pusd", "calls.cost_pusd IS DISTINCT FROM n.cost_pusd"),
 )
@@ -170,22 +182,25 @@ def _compare(c: Cursor, book: PriceBook, selection: Selection) -> tuple[pl.DataF
         "FROM call_groups WHERE $model IS NULL OR model = $model",
         params={"model": selection.model},
     ).pl()
+    groups = groups.with_columns(pl.col(pl.String).cast(pl.Categorical))  # numbers to join and to group by
     c.register("wanted", groups.select("call_group"))
-    changed, differences = [], []
-    for chunk in _chunks(c, selection):
-        priced = _price(chunk.join(groups, on="call_group", maintain_order="left"), book)
-        differs = pl.any_horizontal(
-            pl.col(name).ne_missing(pl.col(f"new_{name}")) for name in ("pricing", "cost_pusd", "avoided_pusd")
-        )
-        priced = priced.with_columns(differs=differs)
-        differences.append(_difference(priced))
-        new = (pl.col(f"new_{name}").alias(name) for name in ("pricing", "cost_pusd", "avoided_pusd"))
-        changed.append(priced.filter("differs").select("place", *new))
-    empty = {"place": pl.Int64, "pricing": pl.String, "cost_pusd": pl.Int64, "avoided_pusd": pl.Int64}
+    changed, differences = [pl.DataFrame(schema=_CHANGED)], [pl.DataFrame(schema=_SCHEMA)]
+    for part, difference in _side_by_side(partial(_compared, groups=groups, book=book), _chunks(c, selection)):
+        changed.append(part)
+        differences.append(difference)
     keys = ["day", "provider", "model", "tool"]
-    difference = pl.concat([pl.DataFrame(schema=_SCHEMA), *differences])
-    difference = difference.group_by(keys).sum().sort(keys, nulls_last=True)
-    return pl.concat([pl.DataFrame(schema=empty), *changed]), difference
+    return pl.concat(changed), pl.concat(differences).group_by(keys).sum().sort(keys, nulls_last=True)
+
+
+def _side_by_side(compared: Callable[[pl.DataFrame], _Pair], chunks: Iterator[pl.DataFrame]) -> Iterator[_Pair]:
+    """The results in order, a few chunks at a time: most of the work lets go of the interpreter's lock."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        begun = deque[Future[_Pair]]()
+        for chunk in chunks:
+            begun.append(pool.submit(compared, chunk))
+            if len(begun) > THREADS:
+                yield begun.popleft().result()
+        yield from (future.result() for future in begun)
 
 
 def _chunks(c: Cursor, selection: Selection) -> Iterator[pl.DataFrame]:
@@ -196,16 +211,28 @@ def _chunks(c: Cursor, selection: Selection) -> Iterator[pl.DataFrame]:
         yield frame
 
 
-def _price(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
-    """Calls with `new_pricing`, `new_cost_pusd`, `new_avoided_pusd` by the book, priced as `analytics.cost` does."""
-    old = ["pricing", "cost_pusd", "avoided_pusd"]
-    kept = calls.select("place", "kind", "start_ns", "provider", "model", "tool", *old)
-    bare = calls.drop(old)
-    model = price_calls(bare.filter(pl.col("kind") == "llm.call"), book).select("place", *old)
-    tool = price_tools(bare.filter(pl.col("kind") == "tool.call"), book)
-    tool = tool.select("place", "pricing", "cost_pusd", avoided_pusd=pl.lit(0, pl.Int64))
-    new = pl.concat([model, tool]).rename({name: f"new_{name}" for name in old})
-    return kept.join(new, on="place", maintain_order="left").with_columns(pl.col("new_avoided_pusd").fill_null(0))
+def _compared(calls: pl.DataFrame, groups: pl.DataFrame, book: PriceBook) -> _Pair:
+    """The calls whose price changes, and the difference of all, both of one chunk; priced as `analytics.cost` does."""
+    calls = calls.join(groups, on="call_group", maintain_order="left")
+    priced = pl.concat(_priced(calls.filter(kind=kind), price, book) for kind, price in _PRICED_BY.items())
+    differs = {name: pl.col(name).ne_missing(pl.col(f"new_{name}")) for name in _PRICES}
+    priced = priced.with_columns(differs=pl.any_horizontal(differs.values()))
+    new = {name: pl.col(f"new_{name}") for name in _PRICES}
+    changed = priced.filter("differs").select("place", **new, pricing_differs=differs["pricing"])
+    return changed, _difference(priced)
+
+
+def _priced(
+    calls: pl.DataFrame, price: Callable[[pl.DataFrame, PriceBook], pl.DataFrame], book: PriceBook
+) -> pl.DataFrame:
+    """Calls of one kind with `new_pricing`, `new_cost_pusd` and `new_avoided_pusd` by the book."""
+    new = price(calls.drop(_PRICES), book)
+    if "avoided_pusd" not in new.columns:  # tools have no cache
+        new = new.with_columns(avoided_pusd=pl.lit(0, pl.Int64))
+    new = new.select(
+        new_pricing="pricing", new_cost_pusd="cost_pusd", new_avoided_pusd=pl.col("avoided_pusd").fill_null(0)
+    )
+    return calls.select("place", "start_ns", "provider", "model", "tool", *_PRICES).hstack(new.get_columns())
 
 
 def _difference(priced: pl.DataFrame) -> pl.DataFrame:
@@ -224,9 +251,10 @@ def _difference(priced: pl.DataFrame) -> pl.DataFrame:
 def _restamp(c: Cursor, selection: Selection, version: str) -> None:
     """All selected calls carry the version that their cost agrees with."""
     c.execute(
-        "UPDATE calls SET price_version = $version FROM wanted w WHERE calls.call_group = w.call_group "
-        "AND start_ns >= $from_ns AND start_ns < $to_ns AND price_version IS DISTINCT FROM $version",
-        {"version": version, "from_ns": selection.from_ns, "to_ns": selection.to_ns},
+        "UPDATE calls SET price_version = $version WHERE price_version IS DISTINCT FROM $version "
+        "AND ($model IS NULL OR call_group IN (SELECT call_group FROM wanted)) "
+        "AND start_ns >= $from_ns AND start_ns < $to_ns",
+        {"version": version, "from_ns": selection.from_ns, "to_ns": selection.to_ns, "model": selection.model},
     )
 
 

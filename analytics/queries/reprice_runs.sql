@@ -1,5 +1,5 @@
--- Sums of the runs that hold a call in `places`, as analytics.cost.run_costs defines them. A run with findings is due:
--- what its findings wasted is computed anew with the book in force.
+-- Sums of the runs of all traces with a call that a repricing changed, as analytics.cost.run_costs defines them. A run
+-- with findings is due: what its findings wasted is computed anew with the book in force.
 UPDATE runs SET
     cost_pusd = if(s.cost_pusd > 9223372036854775807, 9223372036854775807, s.cost_pusd)::BIGINT,
     booked_pusd = if(s.booked_pusd > 9223372036854775807, 9223372036854775807, s.booked_pusd)::BIGINT,
@@ -21,8 +21,7 @@ FROM (
             FILTER (kind = 'llm.call' AND pricing = 'priced'), 0)::BIGINT AS priced_tokens
     FROM calls
     JOIN call_groups USING (call_group)
-    WHERE (trace_hi, trace_lo, run_span) IN (
-        SELECT (trace_hi, trace_lo, run_span) FROM calls WHERE rowid IN (SELECT place FROM places))
+    WHERE (trace_hi, trace_lo) IN (SELECT (trace_hi, trace_lo) FROM reprice_changes WHERE reprice = $reprice)
     GROUP BY ALL
 ) s
 WHERE runs.trace_hi = s.trace_hi AND runs.trace_lo = s.trace_lo AND runs.run_span = s.run_span
