@@ -75,7 +75,8 @@ def rest_when_idle(store: Store, now_ns: int) -> bool:
 
 def _arrived_since(store: Store, since_ns: int) -> bool:
     with store.cursor() as c:
-        return bool(_one(c, "SELECT count(*) FROM span_log WHERE batch > ?", since_ns // BATCH_NS)[0])
+        arrived = f"SELECT count(*) FROM span_log WHERE batch > ? AND flags & {int(Flag.SELF_CHECK)} = 0"
+        return _one(c, arrived, since_ns // BATCH_NS)[0] > 0
 
 
 def _move_horizon(cursor: Cursor, start_ns: int | None) -> int:

@@ -16,6 +16,7 @@ Cursor = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
 
 IDLE_CACHE = "64MB"  # of blocks, while nobody asks
+MOMENT_S = 2.0  # how long to wait for nobody to ask
 
 
 class Store:
@@ -52,7 +53,7 @@ class Store:
             raise StoreError(_explain(path, e)) from e
         self._memory_limit = memory_limit
         self._checkpoint = threading.Lock()
-        self._gate = threading.Lock()
+        self._gate = threading.Condition()
         self._open_cursors = 0
 
     @contextmanager
@@ -67,6 +68,7 @@ class Store:
             cursor.close()
             with self._gate:
                 self._open_cursors -= 1
+                self._gate.notify_all()
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
@@ -126,12 +128,12 @@ class Store:
             self._checkpoint.release()
 
     def release_cache(self) -> bool:
-        """Give the memory of cached blocks back, unless somebody uses the store just now; says whether it did.
+        """Give the memory of cached blocks back at a moment when nobody uses the store; says whether one came.
 
         DuckDB keeps blocks up to its memory limit; lowering the limit for a moment is the one way to let go of them.
         """
         with self._gate:
-            if self._open_cursors:
+            if not self._gate.wait_for(lambda: not self._open_cursors, MOMENT_S):
                 return False
             try:
                 self._root.execute(f"SET memory_limit = '{IDLE_CACHE}'")

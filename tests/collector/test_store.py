@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from collector.store import Cursor, Store
 
 CACHED = "SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()"
@@ -12,8 +14,11 @@ def number(cursor: Cursor, query: str) -> int:
     return int(cursor.execute(query).fetchall()[0][0])
 
 
-def test_the_cache_of_blocks_is_given_back_when_nobody_uses_the_store(tmp_path: Path) -> None:
+def test_the_cache_of_blocks_is_given_back_when_nobody_uses_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """100 MB of read blocks are let go of once no cursor is open, and the memory limit is what it was."""
+    monkeypatch.setattr("collector.store.MOMENT_S", 0.01)
     store = Store(tmp_path / "s.duckdb", memory_limit="300MB")
     with store.cursor() as c:
         limit = "SELECT current_setting('memory_limit')"
