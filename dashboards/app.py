@@ -1,7 +1,7 @@
 """The application of pages and API: what it needs is passed in."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -26,11 +26,15 @@ from dashboards.self_check import Checked
 
 @dataclass(frozen=True)
 class Rules:
-    """What people wrote about objectives, alerts and owners."""
+    """What people wrote about objectives, alerts and owners.
+
+    `refused` maps a rule file that cannot be used to the reason; what it said before is in force.
+    """
 
     slos: tuple[Slo, ...] = ()
     alerts: AlertSettings = field(default_factory=AlertSettings)
     owners: OwnerMap = field(default_factory=OwnerMap)
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def create_app(
@@ -60,9 +64,9 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    state, rules = app.state, rules or Rules()
-    state.store, state.settings, state.owners = store, settings, rules.owners
-    state.slos, state.alerts = rules.slos, rules.alerts
+    state = app.state
+    follow(app, rules or Rules())
+    state.store, state.settings = store, settings
     state.clock, state.started_ns, state.version = clock, clock(), app.version
     state.start_id, state.not_ready = start_id, not_ready
     state.book, state.quiet = book, quiet
@@ -73,6 +77,12 @@ def create_app(
     refuse_properly(app, refused, nowhere)
     app.add_middleware(Door, keys=state.keys, sessions=state.sessions, host=settings.host)
     return app
+
+
+def follow(app: FastAPI, rules: Rules) -> None:
+    """Let pages and API go by these rules from now on."""
+    state = app.state
+    state.slos, state.alerts, state.owners, state.refused = rules.slos, rules.alerts, rules.owners, rules.refused
 
 
 def own_version() -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # loaded by `_open`, while the pages' port already answers
     from analytics.jobs import Runner
     from collector.ingest import Ingest
     from collector.store import Store
+    from dashboards.rules import RuleFiles
     from dashboards.self_check import SelfCheck
 
 STOP_GRACE_S = 5.0
@@ -79,10 +80,10 @@ async def _start(
     from dashboards.self_check import SelfCheck  # noqa: PLC0415
 
     keys = Keys.of(settings, local_token=token)
-    store, ingest = await asyncio.to_thread(_open, settings)
+    files, store, ingest = await asyncio.to_thread(_open, settings)
     stack.callback(store.close)
     stack.push_async_callback(pages.stop)  # nobody reads while the store closes
-    runner, stop_jobs = await asyncio.to_thread(_start_jobs, settings, store, ingest)
+    runner, stop_jobs = await asyncio.to_thread(_start_jobs, settings, files, store, ingest, waiting)
     stack.push_async_callback(asyncio.to_thread, stop_jobs)
     await asyncio.to_thread(ingest.start)
     stack.push_async_callback(ingest.stop)
@@ -100,7 +101,7 @@ async def _start(
     )
     self_check = SelfCheck(store, server.otlp_http, token)
     stack.push_async_callback(asyncio.to_thread, self_check.stop)
-    application = partial(_application, settings, store, ingest, runner, keys, waiting, self_check)
+    application = partial(_application, settings, files, store, ingest, runner, keys, waiting, self_check)
     waiting.app = await asyncio.to_thread(application)
     announce(settings.data, server)
     stack.callback(withdraw, settings.data, server)
@@ -147,40 +148,56 @@ class _Pages:
             await self._server.shutdown()
 
 
-def _open(settings: Settings) -> "tuple[Store, Ingest]":
-    """The store, brought to this version, and the way into it."""
+def _open(settings: Settings) -> "tuple[RuleFiles, Store, Ingest]":
+    """What people wrote; the store, brought to this version; and the way into it."""
     from collector.ingest import Ingest  # noqa: PLC0415 - see _start
     from dashboards import rules  # noqa: PLC0415
     from dashboards.local import open_store  # noqa: PLC0415
 
-    tables = rules.dialect_tables(settings.data)
+    files, tables = rules.RuleFiles(settings.data), rules.dialect_tables(settings.data)
     store = open_store(settings)
     key = secret_key(settings.data)
-    return store, Ingest(store, key, tables=tables, max_queue_bytes=settings.max_queue_bytes)
+    return files, store, Ingest(store, key, tables=tables, max_queue_bytes=settings.max_queue_bytes)
 
 
-def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> "tuple[Runner, Callable[[], None]]":
+def _start_jobs(
+    settings: Settings, files: "RuleFiles", store: "Store", ingest: "Ingest", waiting: Waiting
+) -> "tuple[Runner, Callable[[], None]]":
     """Let the jobs run in their own threads; who runs them, and how to stop them."""
     from apscheduler.executors.pool import ThreadPoolExecutor  # noqa: PLC0415 - see _start
     from apscheduler.schedulers.background import BackgroundScheduler  # noqa: PLC0415
+    from fastapi import FastAPI  # noqa: PLC0415
 
     from analytics import evaluate, metrics, outbox  # noqa: PLC0415
     from analytics.close import record_corrections  # noqa: PLC0415
     from analytics.jobs import JOBS, Job, Runner, schedule  # noqa: PLC0415
     from analytics.reports.exports import write_due  # noqa: PLC0415
-    from dashboards import rules  # noqa: PLC0415
+    from dashboards.app import follow  # noqa: PLC0415
 
-    ruled, plans = rules.load(settings.data), rules.report_plans(settings.data)
-    runner = Runner(store, rules.price_book(settings.data), time.time_ns, ingest.rate, ingest.set_horizon)
+    runner = Runner(store, files.book, time.time_ns, ingest.rate, ingest.set_horizon)
+
+    def read_rules() -> None:
+        files.refresh()
+        runner.book = files.book
+        if isinstance(waiting.app, FastAPI):
+            follow(waiting.app, files.rules)
+
+    def alert(now_ns: int) -> None:
+        ruled = files.rules
+        evaluate.evaluate(store, ruled.slos, ruled.alerts, now_ns)
+
+    def report(now_ns: int) -> None:
+        write_due(store, files.plans, files.book, files.rules.owners, now_ns)
 
     jobs = (
         *JOBS,
-        Job("alerts", 5, lambda runner, _: evaluate.evaluate(store, ruled.slos, ruled.alerts, runner.clock())),
-        Job("deliveries", 1, lambda runner, _: outbox.deliver(store, ruled.alerts, runner.clock())),
+        Job("rule files", 1, lambda *_: read_rules()),
+        Job("alerts", 5, lambda runner, _: alert(runner.clock())),
+        Job("deliveries", 1, lambda runner, _: outbox.deliver(store, files.rules.alerts, runner.clock())),
         Job("metrics", 5, lambda runner, _: metrics.count(store, runner.clock())),
         Job("forgotten metrics", 3600, lambda *_: metrics.forget(store)),
-        Job("corrections", 3600, lambda runner, _: record_corrections(store, ruled.owners, runner.clock())),
-        Job("reports", 600, lambda runner, _: write_due(store, plans, runner.book, ruled.owners, runner.clock())),
+        Job("corrections", 3600, lambda runner, _: record_corrections(store, files.rules.owners, runner.clock())),
+        Job("reports", 600, lambda runner, _: report(runner.clock())),
     )
     threads = ThreadPoolExecutor(JOB_THREADS)
     scheduler = BackgroundScheduler(timezone="UTC", executors={"default": threads})
@@ -196,6 +213,7 @@ def _start_jobs(settings: Settings, store: "Store", ingest: "Ingest") -> "tuple[
 
 def _application(
     settings: Settings,
+    files: "RuleFiles",
     store: "Store",
     ingest: "Ingest",
     runner: "Runner",
@@ -204,8 +222,7 @@ def _application(
     self_check: "SelfCheck",
 ) -> Any:
     """Pages and API."""
-    from dashboards import rules  # noqa: PLC0415 - see _start
-    from dashboards.app import create_app  # noqa: PLC0415
+    from dashboards.app import create_app  # noqa: PLC0415 - see _start
 
     def not_ready() -> str | None:
         if waiting.stopping:
@@ -214,12 +231,11 @@ def _application(
             return "the queue is full: senders are asked to retry"
         return None
 
-    ruled = rules.load(settings.data)
     return create_app(
         store,
         settings,
         keys=keys,
-        rules=ruled,
+        rules=files.rules,
         start_id=waiting.start_id,
         not_ready=not_ready,
         book=lambda: runner.book,
