@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from analytics.trees import Mask, Rows, nearest, topmost
+from analytics.twins import TOLD, has_usage, one_each
 from collector.semconv import TOKENS, Flag
 
 NAMED = ("tenant", "user", "session", "agent", "agent_version", "environment", "service", "service_version", "dialect")
@@ -18,7 +19,6 @@ COMMON = (
     "run", "row", "agent_row", "span_id", "start_ns", "duration_ns", "status", "error_reason", "call_hash", "cache_hit",
     *NAMED,
 )  # fmt: skip
-TOLD_BY_MODEL = ("model", "request_model", "provider", "service_tier", "reported_pusd", *TOKENS)
 TOLD_BY_TOOL = (
     "tool",
     "tool_server",
@@ -29,10 +29,6 @@ TOLD_BY_TOOL = (
     "result_bytes",
     *HASHES,
 )
-
-# How providers and gateways decorate a model's name: a path or vendor before it, a date or version after it.
-_BEFORE = r"^.*/|^(?:[a-z]{2,6}\.)?(?:anthropic|amazon|meta|mistral|cohere|openai|google)\."
-_AFTER = r"(?:[-@:](?:\d{8}|\d{4}-\d{2}-\d{2}|latest|v\d+(?::\d+)?))+$"
 
 
 def find_calls(spans: pl.DataFrame, tool_parts: pl.DataFrame, failed: pl.Series) -> pl.DataFrame:
@@ -48,11 +44,6 @@ def find_calls(spans: pl.DataFrame, tool_parts: pl.DataFrame, failed: pl.Series)
     return _retries(_steps(calls))
 
 
-def _usage() -> pl.Expr:
-    """Whether usage is told: a call without a single token told nothing."""
-    return pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0) > 0
-
-
 def _enclosing(spans: pl.DataFrame, kind: str) -> tuple[Mask, Rows]:
     """Which spans are of `kind`, and for each the next one of that kind around it (-1: none) with no other model
     call, tool call or agent between."""
@@ -64,71 +55,22 @@ def _enclosing(spans: pl.DataFrame, kind: str) -> tuple[Mask, Rows]:
 
 
 def model_calls(spans: pl.DataFrame) -> pl.DataFrame:
-    """Leaf model calls. A model call around another is the same call seen by a second instrumentation: the inner one
-    counts, the outer one fills its gaps if it surely is the same. Usage told only for several calls together (on an
-    agent, a workflow, a turn) counts where its run has nothing better, marked `aggregate`."""
+    """Leaf model calls, each once (see `twins`). A model call around another is the same call seen by a second
+    instrumentation: the inner one counts, the outer one fills its gaps if it surely is the same. Usage told only for
+    several calls together (on an agent, a workflow, a turn) counts where its run has nothing better, marked
+    `aggregate`."""
     is_call, outer = _enclosing(spans, "llm.call")
     inner_calls = np.bincount(outer[outer >= 0], minlength=len(spans))
     sums = (spans["flags"].to_numpy() & int(Flag.AGGREGATE)) != 0
     leaf = is_call & (inner_calls == 0) & ~sums & spans["counted"].to_numpy()
-    calls = spans.filter(pl.Series(leaf)).select(*COMMON, *TOLD_BY_MODEL, "response_hash")
-    calls = _fill_gaps(_without_empty_usage(calls), spans, outer, inner_calls)
-    calls = _without_twins(calls)
+    calls = spans.filter(pl.Series(leaf)).select(*COMMON, *TOLD, "response_hash")
+    calls = one_each(_without_empty_usage(calls), spans, outer, pl.Series(inner_calls))
     return _aggregates(calls, spans, leaf).with_columns(kind=pl.lit("llm.call"), derived=False).drop("response_hash")
 
 
 def _without_empty_usage(calls: pl.DataFrame) -> pl.DataFrame:
     """Some emitters send zeros where they know nothing: that is no usage."""
-    return calls.with_columns(pl.when(_usage()).then(pl.col(c)) for c in TOKENS)
-
-
-def _fill_gaps(calls: pl.DataFrame, spans: pl.DataFrame, outer: Rows, inner_calls: Rows) -> pl.DataFrame:
-    """What an inner call does not tell, from the calls around it that are the same call, up to three layers."""
-    around = outer[calls["row"].to_numpy()]
-    for _ in range(3):
-        around = np.where((around >= 0) & (inner_calls[around] == 1), around, -1)
-        if not (around >= 0).any():
-            return calls
-        told = spans.select(*TOLD_BY_MODEL, "response_hash")[np.maximum(around, 0)]
-        both = pl.concat([calls, told.rename(lambda c: f"outer_{c}")], how="horizontal")
-        same = pl.Series(around >= 0) & both.select(_same_call()).to_series()
-        calls = both.with_columns(
-            pl.when(same).then(pl.coalesce(c, f"outer_{c}")).otherwise(c).alias(c) for c in told.columns
-        ).select(calls.columns)
-        around = np.where(around >= 0, outer[around], -1)
-    return calls
-
-
-def _without_twins(calls: pl.DataFrame) -> pl.DataFrame:
-    """Spans beside each other that tell of one response are one call: the first one with usage, its gaps filled."""
-    twins = calls.filter(pl.col("response_hash").is_not_null() & pl.struct("run", "response_hash").is_duplicated())
-    if twins.is_empty():
-        return calls
-    merged = (
-        twins.sort(pl.coalesce("input_tokens", "output_tokens").is_null(), "row")
-        .group_by("run", "response_hash", maintain_order=True)
-        .agg(
-            pl.col(c).drop_nulls().first() if c in TOLD_BY_MODEL else pl.first(c)
-            for c in calls.columns
-            if c not in ("run", "response_hash")
-        )
-        .select(calls.columns)
-    )
-    return pl.concat([calls.join(twins, on="row", how="anti"), merged]).sort("row")
-
-
-def _same_call() -> pl.Expr:
-    """One call seen twice: the same response; else one family of models and equal totals where both are told."""
-    agree = pl.lit(True)
-    for column in ("input_tokens", "output_tokens"):
-        agree &= (pl.col(column) == pl.col(f"outer_{column}")).fill_null(True)
-    families = (family("model") == family("outer_model")).fill_null(True)
-    return (pl.col("response_hash") == pl.col("outer_response_hash")).fill_null(agree & families)
-
-
-def family(column: str) -> pl.Expr:
-    """A model's name without vendor, date and version, to compare what two instrumentations call it."""
-    return pl.col(column).str.to_lowercase().str.replace(_BEFORE, "").str.replace(_AFTER, "")
+    return calls.with_columns(pl.when(has_usage()).then(pl.col(c)) for c in TOKENS)
 
 
 def _aggregates(calls: pl.DataFrame, spans: pl.DataFrame, leaf: Mask) -> pl.DataFrame:
@@ -138,15 +80,15 @@ def _aggregates(calls: pl.DataFrame, spans: pl.DataFrame, leaf: Mask) -> pl.Data
     below becomes one call itself.
     """
     calls = calls.with_columns(aggregate=pl.lit(False))
-    told = calls.filter(_usage())["run"].unique()
+    told = calls.filter(has_usage())["run"].unique()
     open_ = spans.select(
-        _usage() & pl.col("counted") & pl.col("run").is_not_null() & ~pl.col("run").is_in(told.implode())
+        has_usage() & pl.col("counted") & pl.col("run").is_not_null() & ~pl.col("run").is_in(told.implode())
     ).to_series().to_numpy() & ~leaf  # fmt: skip
     if not open_.any():
         return calls
     above = nearest(spans["parent"].to_numpy(), open_)
     outermost = open_ & (above < 0)
-    sums = spans.filter(pl.Series(outermost)).select(*COMMON, *TOLD_BY_MODEL, "response_hash", aggregate=pl.lit(True))
+    sums = spans.filter(pl.Series(outermost)).select(*COMMON, *TOLD, "response_hash", aggregate=pl.lit(True))
     below = topmost(np.where(open_, above, -1))
     sum_row = np.where(above >= 0, below[above], -1)[calls["row"].to_numpy()]
     first = (
@@ -159,7 +101,7 @@ def _aggregates(calls: pl.DataFrame, spans: pl.DataFrame, leaf: Mask) -> pl.Data
     sums = sums.join(first, left_on="row", right_on="sum_row", how="left", maintain_order="left")
     own = sums.filter(pl.col("call_row").is_null()).select(calls.columns)
     given = sums.filter(pl.col("call_row").is_not_null()).select(
-        pl.col("call_row").alias("row"), "models", *(pl.col(c).alias(f"sum_{c}") for c in (*TOLD_BY_MODEL, "aggregate"))
+        pl.col("call_row").alias("row"), "models", *(pl.col(c).alias(f"sum_{c}") for c in (*TOLD, "aggregate"))
     )
     filled = calls.join(given, on="row", how="left", maintain_order="left")
     got, agreed = pl.col("sum_aggregate").is_not_null(), pl.col("models").list.len() <= 1

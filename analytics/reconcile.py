@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from analytics.calls import family
 from analytics.pricing.providers import MEANT, canonical, plain
+from analytics.twins import family
 from analytics.usage_exports import COUNTS
 
 AGREES_PUSD = 5 * 10**9

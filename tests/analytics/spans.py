@@ -82,7 +82,7 @@ def stored(spans: list[Span]) -> Rows:
         ids = {
             "facet": rows.intern("facets", "facet", **facet),
             "identity": rows.intern("identities", "identity", **places["identity"]),
-            "source": rows.intern("sources", "source", scope="test", **places["source"]),
+            "source": rows.intern("sources", "source", **{"scope": "test"} | places["source"]),
         }
         rows.add("span_log", **places["span"], **ids)
     return rows
@@ -109,6 +109,6 @@ _PLACES = (
     | {"own_agent": ("facet", "agent"), "own_agent_version": ("facet", "agent_version")}
     | {f"own_{name}": ("identity", name) for name in ("tenant", "user", "session", "run_ref", "client")}
     | {f"resource_{name}": ("source", name) for name in ("tenant", "user", "session", "run_ref", "client")}
-    | {name: ("source", name) for name in ("ingest_tenant", "service", "service_version")}
+    | {name: ("source", name) for name in ("ingest_tenant", "service", "service_version", "scope")}
     | {"own_environment": ("source", "environment")}
 )
