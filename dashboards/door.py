@@ -42,6 +42,10 @@ OPEN_FOLDER = "/static/"
 TENANT_LISTINGS = re.compile(r"/api/v1/(runs|costs|findings|slos|alerts|reports|reports/focus)")
 TENANT_RUNS = re.compile(r"/api/v1/runs/[^/]+(/spans)?")
 
+# How audits name whoever acts: by what the door knows, never by an account of the machine. Without a server nobody has
+# to show a key.
+_ACTORS = {"local-token": "cli (local token)", "anonymous": "cli (no server)"}
+
 HEADERS = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -127,6 +131,8 @@ class Door:
         except Forbidden as e:
             AUTH_FAILURES.labels(e.code).inc()
             return problem(403, e.reason)
+        if acts:
+            scope = {**scope, "actor": _ACTORS.get(caller.name, f"api: {caller.name}")}
         return scope if caller.tenant is None else _confined(scope, caller.tenant)
 
     def _own_name(self, host: str) -> bool:

@@ -19,7 +19,7 @@ from analytics.reports.values import BadQuestion
 from analytics.reprice import RepriceError, Selection, preview, reprice, undo
 from analytics.usage_exports import MAX_BYTES
 from dashboards.api.answers import answer, problem
-from dashboards.api.questions import Question, now_ns_of, store_of
+from dashboards.api.questions import Question, actor_of, now_ns_of, store_of
 
 router = APIRouter(prefix="/api/v1", tags=["prices"])
 
@@ -83,7 +83,7 @@ def post_reprice(request: Request, asked: RepriceQuestion) -> Response:
     if asked.dry_run:
         return answer(request, repricing(preview(store, book, selection)))
     with request.app.state.quiet():
-        done = reprice(store, book, selection, actor=_actor(request), now_ns=now_ns)
+        done = reprice(store, book, selection, actor=actor_of(request), now_ns=now_ns)
     return answer(request, repricing(done))
 
 
@@ -92,7 +92,7 @@ def post_undo(request: Request, number: int) -> Response:
     """Take a repricing back."""
     try:
         with request.app.state.quiet():
-            done = undo(store_of(request), number, actor=_actor(request), now_ns=now_ns_of(request))
+            done = undo(store_of(request), number, actor=actor_of(request), now_ns=now_ns_of(request))
     except RepriceError as e:
         raise BadQuestion("number", str(e)) from None
     return answer(request, repricing(done))
@@ -123,7 +123,7 @@ def post_month(request: Request, month: str) -> Response:
                 store_of(request),
                 month,
                 owners=request.app.state.owners,
-                actor=_actor(request),
+                actor=actor_of(request),
                 now_ns=now_ns_of(request),
             )
     except CloseError as e:
@@ -141,8 +141,3 @@ async def post_reconciliation(request: Request, name: str = "the file") -> Respo
             return problem(413, f"{name} exceeds {MAX_BYTES >> 20} MiB: export fewer days at a time", field="file")
     found = await run_in_threadpool(reconcile_export, store_of(request), now_ns_of(request), name[:200], bytes(body))
     return answer(request, found)
-
-
-def _actor(request: Request) -> str:
-    """Whose credential the door let in, as far as it says; the local token is the operator's."""
-    return str(getattr(request.state, "actor", None) or "operator")

@@ -46,3 +46,9 @@ def tenant_of(request: Request) -> str | None:
     """The tenant that the caller's key is bound to; None: every tenant's data is open to it."""
     tenant: str | None = request.scope.get("tenant")
     return tenant
+
+
+def actor_of(request: Request) -> str:
+    """Who acts, as audits record it: `cli (local token)`, `cli (no server)`, or `api: ` and the name of the key."""
+    actor: str = request.scope["actor"]
+    return actor

@@ -16,6 +16,7 @@ from collector.identity import Keys
 from collector.settings import Settings
 from dashboards.app import create_app
 from dashboards.cli import main
+from dashboards.local import Local
 from tests.analytics.analysed import analysed_store
 from tests.stores import DAY, DEMO_NOW_NS
 
@@ -53,7 +54,8 @@ def test_repricing_needs_a_token_and_is_audited(client: TestClient) -> None:
     shown = client.post("/api/v1/reprices", json={"dry_run": True, "model": "gpt-5-mini"}, headers=ACT).json()
     done = client.post("/api/v1/reprices", json={"model": "gpt-5-mini"}, headers=ACT).json()
     assert (shown["reprice"], shown["items"], done["reprice"]) == (None, done["items"], 1)
-    assert client.get("/api/v1/reprices").json()["items"][0]["model"] == "gpt-5-mini"
+    listed = client.get("/api/v1/reprices").json()["items"][0]
+    assert (listed["model"], listed["actor"]) == ("gpt-5-mini", "cli (local token)")
     back = client.post("/api/v1/reprices/1/undo", headers=ACT).json()
     assert Decimal(back["difference_usd"]) == -Decimal(done["difference_usd"])
     refused = client.post("/api/v1/reprices/1/undo", headers=ACT)
@@ -68,6 +70,24 @@ def test_a_month_closes_once(client: TestClient) -> None:
     assert client.post("/api/v1/months/2026-11", headers=ACT).status_code == 400
     assert client.get("/api/v1/months").json()["items"] == [closed]
     assert client.get("/api/v1/months/2026-11", params={"group_by": "colour"}).json()["field"] == "month"
+
+
+def test_audits_name_who_acted(tmp_path: Path) -> None:
+    """By the name of the key that was shown, or as the command that needs none because no server runs."""
+    store = analysed_store(tmp_path / "spanledger.duckdb", PriceBook.seeded(), 10)
+    settings = Settings(admin_token="a" * 32)
+    app = create_app(store, settings, keys=Keys.of(settings), clock=lambda: DEMO_NOW_NS + 21 * DAY)
+    with TestClient(app, base_url="http://localhost", headers={"Authorization": f"Bearer {'a' * 32}"}) as client:
+        client.post("/api/v1/reprices", json={})
+        client.post("/api/v1/reprices/1/undo")
+        assert client.post("/api/v1/months/2026-11").json()["actor"] == "api: admin-token"
+        assert {row["actor"] for row in client.get("/api/v1/reprices").json()["items"]} == {"api: admin-token"}
+    store.close()
+    assert main(["close", "2026-10", "--data", str(tmp_path)]) == 0
+    source = Local(Settings(data=tmp_path))
+    actors = {row["month"]: row["actor"] for row in source.get("/api/v1/months").json()["items"]}
+    source.close()
+    assert actors == {"2026-10": "cli (no server)", "2026-11": "api: admin-token"}
 
 
 def test_an_export_is_compared_as_it_is_sent(client: TestClient) -> None:
