@@ -23,6 +23,7 @@ from collector.store import Cursor, Store
 log = logging.getLogger(__name__)
 
 PASS_SPANS = 20_000  # new spans that a pass takes on, in whole batches; more would only take more memory
+PASS_TRACES = 2_000  # remapped traces that a pass takes on beside them
 BUSY = 40_000  # spans a second: ingest comes first above this; up to 30,000 the answers keep up
 BUSY_SHARE = 0.1  # of the time, for passes while ingest comes first
 LONGEST_PAUSE_S = 10.0
@@ -138,7 +139,7 @@ class Runner:
                 return
 
     def run_pass(self, now_ns: int) -> PassResult:
-        """Look again at every run that new spans or the clock have touched, and replace its rows.
+        """Look again at every run that new spans, a remap or the clock have touched, and replace its rows.
 
         Everything is computed from all spans of the traces, and their rows change together with the watermark in one
         transaction: the tables equal a full recomputation for `now_ns`, whatever came when, and a crash loses nothing.
@@ -166,7 +167,9 @@ class Runner:
         new = frames.rows(cursor, "pending_batches", after=after, spans=PASS_SPANS).row(0, named=True)
         upto = after if new["upto"] is None else int(new["upto"])
         touched = frames.rows(cursor, "touched_traces", after=after, upto=upto, self_check=frames.SELF_CHECK)
-        traces = pl.concat([touched, frames.rows(cursor, "due_traces", now_ns=now_ns)]).unique()
+        remapped = frames.rows(cursor, "remapped_traces", traces=PASS_TRACES)
+        due = frames.rows(cursor, "due_traces", now_ns=now_ns)
+        traces = pl.concat([touched, due, remapped.select(TRACE)]).unique()
         if len(traces):
             read = frames.read_traces(cursor, traces, after + 1, upto)
             cursor.register("wanted", read.traces)
@@ -174,7 +177,7 @@ class Runner:
             bookings = frames.rows(cursor, "old_bookings", **_bounds(extent))
             made = analyse_all(read, bookings, self.book, now_ns)
             corrected = cost.corrections(bookings, made.calls, read.spans["span_id"])
-            self._replace(read.traces, extent, made, corrected, upto, now_ns)
+            self._replace(read.traces, extent, made, corrected, upto, remapped["place"].to_list(), now_ns)
         elif upto > after:
             with self.store.transaction() as writing:
                 _set_watermark(writing, upto, now_ns)
@@ -185,7 +188,7 @@ class Runner:
             spans=new["spans"],
             seconds=time.monotonic() - began,
             lag_s=lag_ns / 10**9,
-            behind=new["newest"] is not None and new["newest"] > upto,
+            behind=(new["newest"] is not None and new["newest"] > upto) or len(remapped) == PASS_TRACES,
         )
 
     def _replace(
@@ -195,10 +198,11 @@ class Runner:
         new: Analysis,
         corrected: pl.DataFrame,
         upto: int,
+        places: list[int],
         now_ns: int,
     ) -> None:
         """Write a pass: the old rows of its traces go, the new ones, the corrections of what was booked and the
-        watermark come, all or nothing."""
+        watermarks come, all or nothing. `places`: those of the remapped traces that it looked at."""
         groups = new.calls.select(GROUP).unique(maintain_order=True)
         ids = pl.Series("call_group", self._groups.ids(groups.iter_rows()), dtype=pl.Int32)
         calls = new.calls.join(groups.with_columns(ids), on=list(GROUP), nulls_equal=True, maintain_order="left")
@@ -228,6 +232,9 @@ class Runner:
                 slo_events.touch(cursor, minutes)
                 cost_bins.touch(cursor, minutes, now_ns)
                 _set_watermark(cursor, upto, now_ns)
+                if places:
+                    cursor.execute("DELETE FROM remap_watermark")
+                    cursor.execute("INSERT INTO remap_watermark VALUES (?)", [max(places)])
         except BaseException:
             with self.store.cursor() as cursor:
                 self._groups.load(cursor)

@@ -305,14 +305,19 @@ class Preparer:
         return found
 
     def _clean_facet(self, row: Row) -> Row:
-        cleaned = list(row)
-        for i in _SCRUBBED_FACETS:
-            if (value := cleaned[i]) is not None:
-                cleaned[i] = scrub.name(value, self._scrubbed)
-        return tuple(cleaned)
+        return clean_facet(row, self._scrubbed)
 
     def _clean(self, row: Row) -> Row:
         return tuple(None if v is None else scrub.name(v, self._scrubbed) for v in row)
+
+
+def clean_facet(row: Row, scrubbed: Counter[str]) -> Row:
+    """A row of FACET_COLUMNS as it may be stored."""
+    cleaned = list(row)
+    for i in _SCRUBBED_FACETS:
+        if (value := cleaned[i]) is not None:
+            cleaned[i] = scrub.name(value, scrubbed)
+    return tuple(cleaned)
 
 
 def _spans_of(items: list[Item]) -> tuple[dict[int, bytes], Counter[tuple[int, str, str]]]:
