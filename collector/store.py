@@ -15,7 +15,7 @@ from collector.errors import StoreError
 Cursor = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
 
-IDLE_CACHE = "64MB"  # of blocks, while nobody asks
+IDLE_CACHE = "32MB"  # of blocks, while nobody asks
 MOMENT_S = 2.0  # how long to wait for nobody to ask
 
 
