@@ -97,18 +97,18 @@ def step(open_alerts: Sequence[Alert], signals: Iterable[Signal], now_ns: int) -
     return Step([*written, *told], told, dropped)
 
 
-def burn_signals(slo: Slo, breaches: pl.DataFrame, period: pl.DataFrame, page_url: str) -> list[Signal]:
+def burn_signals(slo: Slo, breaches: pl.DataFrame, period: pl.DataFrame, page_url: str, now_ns: int) -> list[Signal]:
     """Burn alerts of one SLO. `breaches`: of `slo.breaches`. `period`: its window counts over its period."""
     rows = breaches.join(period.select("series", "labels", "good", "bad"), on="series")
-    return [_burn_signal(slo, row, page_url) for row in rows.iter_rows(named=True)]
+    return [_burn_signal(slo, row, page_url, now_ns) for row in rows.iter_rows(named=True)]
 
 
-def _burn_signal(slo: Slo, row: dict[str, Any], page_url: str) -> Signal:
+def _burn_signal(slo: Slo, row: dict[str, Any], page_url: str, now_ns: int) -> Signal:
     pair = slo.pairs[row["pair"]]
     group = {k: v for k, v in json.loads(row["labels"]).items() if v}
     severity = slo.severity if slo.severity and pair.severity == "page" else pair.severity
     left = slos_of.budget_left(row["good"], row["bad"], slo.objective)
-    words = slos_of.outlook(left, row["short_burn"], slo.period_minutes)
+    words = slos_of.outlook(left, row["short_burn"], slo, now_ns)
     of = f" for {', '.join(f'{k} {v}' for k, v in group.items())}" if group else ""
     annotations = {
         "summary": f"{slo.title}{of}: burning {row['short_burn']:.1f} times too fast",
@@ -149,21 +149,21 @@ def finding_signals(findings: pl.DataFrame, severity: str, page_url: str) -> lis
 
 
 def spend_signals(
-    spent: Sequence[tuple[str, int, int]], limits_usd: Mapping[str, Decimal], severity: str, page_url: str
+    spent: Sequence[tuple[str, str, int, int]], limits_usd: Mapping[str, Decimal], severity: str, page_url: str
 ) -> list[Signal]:
     """Tenants whose spend of the day is above their limit.
 
-    `spent`: tenant, 10^-12 USD, calls of unknown cost. `limits_usd`: by tenant; `*` for all others.
+    `spent`: tenant, its time zone, 10^-12 USD, calls of unknown cost. `limits_usd`: by tenant; `*` for all others.
     """
     signals = []
-    for tenant, spent_pusd, unpriced in spent:
+    for tenant, zone, spent_pusd, unpriced in spent:
         limit = limits_usd.get(tenant, limits_usd.get("*"))
         if limit is None or spent_pusd <= limit * 10**12:
             continue
         more = f" and {unpriced} calls without a known price" if unpriced else ""
         annotations = {
             "summary": f"{tenant} spent {_usd(spent_pusd)} today, more than ${limit}",
-            "description": f"The daily limit of tenant {tenant} is ${limit}; so far today (UTC) it spent "
+            "description": f"The daily limit of tenant {tenant} is ${limit}; so far today ({zone}) it spent "
             f"{_usd(spent_pusd)}{more}.",
             "spent_usd": _usd(spent_pusd),
             "limit_usd": f"${limit}",

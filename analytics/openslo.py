@@ -7,12 +7,14 @@ https://github.com/OpenSLO/OpenSLO (v1); docs/slo.md says what is supported.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import yaml
 
+from analytics.calendars import DAY_MINUTES, UNITS, Calendar, is_zone
 from analytics.slo import Condition, Op, Pair, Slo, minutes_of, profiles, scaled_pairs, unreachable
 from analytics.slo_events import SOURCES
 from collector.errors import ConfigError
@@ -133,7 +135,7 @@ def _slo(document: _Place, indicators: Mapping[str, _Place]) -> Slo:
     if len(objectives) != 1:
         raise spec.get("objectives").wrong("must hold exactly one objective: write one SLO for each target")
     objective = _objective(objectives[0])
-    period = _period(spec.get("timeWindow"))
+    period, calendar = _period(spec.get("timeWindow"))
     source, conditions, good, negated, threshold, groups = _indicator(_find_indicator(spec, indicators), objectives[0])
     return Slo(
         name=name,
@@ -148,6 +150,7 @@ def _slo(document: _Place, indicators: Mapping[str, _Place]) -> Slo:
         group_by=groups,
         objective=objective,
         period_minutes=period,
+        calendar=calendar,
         pairs=_pairs(notes.get(_NOTES + "windows"), objective, objectives[0], period),
         min_events=_whole(notes.get(_NOTES + "min-events"), 10),
         min_bad=_whole(notes.get(_NOTES + "min-bad"), 2),
@@ -199,20 +202,45 @@ def _objective(objective: _Place) -> float:
     return value
 
 
-def _period(windows: _Place) -> int:
+def _period(windows: _Place) -> tuple[int, Calendar | None]:
+    """The usual minutes of the period, and its calendar unless it rolls."""
     rows = windows.items()
     if len(rows) != 1:
         raise windows.wrong("must hold exactly one window, as in [{duration: 30d, isRolling: true}]")
-    duration = rows[0].get("duration")
-    if rows[0].get("isRolling").value is not True:
-        raise rows[0].get("isRolling").wrong("only rolling windows are supported: set isRolling: true")
+    duration, rolling, aligned = (rows[0].get(key) for key in ("duration", "isRolling", "calendar"))
+    if aligned.value is not None:
+        if rolling.value:
+            raise rolling.wrong("a window either rolls or follows a calendar: leave out one of the two")
+        calendar = _calendar(duration, aligned)
+        return calendar.usual_minutes, calendar
+    if rolling.value is not True:
+        raise rolling.wrong("set isRolling: true, or give a calendar with startTime and timeZone")
     try:
         minutes = minutes_of(str(duration.value))
     except ValueError as e:
         raise duration.wrong(str(e)) from None
     if not 1440 <= minutes <= 400 * 1440:
         raise duration.wrong("must be from 1d to 400d: below a day the windows would be shorter than a minute")
-    return minutes
+    return minutes, None
+
+
+def _calendar(duration: _Place, aligned: _Place) -> Calendar:
+    parts = re.fullmatch(r"([1-9]\d?)([a-zA-Z])", str(duration.value), re.ASCII)
+    if not parts or parts[2] not in UNITS:
+        raise duration.wrong(f"write a whole number and one of {', '.join(UNITS)}, as in 1M for a month")
+    start, zone = aligned.get("startTime"), aligned.get("timeZone")
+    try:
+        begin = datetime.fromisoformat(str(start.value))
+    except ValueError:
+        raise start.wrong("write when a period begins, without an offset, as in 2026-01-01 00:00:00") from None
+    if begin.tzinfo is not None or begin.second or begin.microsecond or begin.day > 28:
+        raise start.wrong("must be a whole minute without an offset, on one of the days 1 to 28 that every month has")
+    if not is_zone(zone.value):
+        raise zone.wrong("is not a time zone: use a name of the IANA database, such as Europe/Rome")
+    calendar = Calendar(int(parts[1]), parts[2], begin, zone.value)
+    if calendar.usual_minutes > 400 * DAY_MINUTES:
+        raise duration.wrong("must be at most 400 days long")
+    return calendar
 
 
 def _find_indicator(spec: _Place, indicators: Mapping[str, _Place]) -> _Place:

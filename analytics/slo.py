@@ -14,6 +14,8 @@ from typing import Any, Literal
 import polars as pl
 import yaml
 
+from analytics.calendars import Calendar
+
 MINUTE_NS = 60 * 10**9
 MINUTES = {"m": 1, "h": 60, "d": 1440, "w": 10_080}
 
@@ -51,7 +53,8 @@ class Slo:
 
     An event passes `filter`, and is good where it passes `good` (`negated`: where it does not).
     `threshold`: `good` compares a measure, so events whose measure is not known are left out.
-    A pair counts only from `min_events` events and `min_bad` bad ones in its long window.
+    A pair counts only from `min_events` events and `min_bad` bad ones in its long window. With a `calendar` the
+    period is that of the calendar, which grows until it ends, and `period_minutes` is its usual length.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Slo:
     objective: float
     period_minutes: int
     pairs: tuple[Pair, ...]
+    calendar: Calendar | None = None
     min_events: int = 10
     min_bad: int = 2
     team: str | None = None
@@ -77,6 +81,25 @@ class Slo:
     def pair_windows(self) -> tuple[int, ...]:
         """The windows of its pairs in minutes, rising."""
         return tuple(sorted({w for p in self.pairs for w in (p.long_minutes, p.short_minutes)}))
+
+    @property
+    def kept_minutes(self) -> int:
+        """How far back its events are needed."""
+        return self.calendar.longest_minutes if self.calendar else self.period_minutes
+
+    @property
+    def period_text(self) -> str:
+        """The period as people write it: `30d`, `month (Europe/Rome)`."""
+        return str(self.calendar) if self.calendar else minutes_text(self.period_minutes)
+
+    def period(self, now_ns: int) -> tuple[int, int]:
+        """First minute of the period, and the first one after it; a rolling period ends with the current minute."""
+        minute = now_ns // MINUTE_NS
+        return self.calendar.period(minute) if self.calendar else (minute + 1 - self.period_minutes, minute + 1)
+
+    def elapsed_minutes(self, now_ns: int) -> int:
+        """Minutes of the period until now, the current one included."""
+        return now_ns // MINUTE_NS + 1 - self.period(now_ns)[0]
 
 
 def minutes_of(text: str) -> int:
@@ -162,11 +185,25 @@ def budget_left(good: int, bad: int, objective: float) -> float | None:
     return 1 - bad / ((good + bad) * (1 - objective))
 
 
-def outlook(left: float | None, burn: float | None, period_minutes: int) -> str:
-    """Budget and pace in words: "at this rate the budget is gone in 7 h".
+def exhaustion_minutes(left: float | None, burn: float | None, slo: Slo, now_ns: int) -> float | None:
+    """In how many minutes the budget is gone, should events go on to come and to fail as they do now.
 
-    `left`: of `budget_left`. `burn`: the pace now, None where nothing happened lately.
+    `left`: of `budget_left`. `burn`: the pace now, None where nothing happened lately. None: not before the period
+    ends, or not known; 0: it is gone. A rolling period forgets what is old, so that its budget is as large as
+    `left` x period: it lasts that long at a burn of 1. In a calendar period nothing is forgotten and every event adds
+    to the budget as well: with e events so far, l of their budget left, and r = e / elapsed a minute to come, it is
+    gone when l e + r t = r t burn.
     """
+    if left is None or burn is None or burn <= 1:
+        return 0.0 if left is not None and left < 1e-9 else None
+    if slo.calendar is None:
+        return max(0.0, left) * slo.period_minutes / burn
+    minutes = max(0.0, left) * slo.elapsed_minutes(now_ns) / (burn - 1)
+    return minutes if minutes < slo.period(now_ns)[1] - now_ns / MINUTE_NS else None
+
+
+def outlook(left: float | None, burn: float | None, slo: Slo, now_ns: int) -> str:
+    """Budget and pace in words: "at this rate the budget is gone in 7 h"; the parameters of `exhaustion_minutes`."""
     if left is None:
         return "no events yet"
     if left < 0:
@@ -177,9 +214,10 @@ def outlook(left: float | None, burn: float | None, period_minutes: int) -> str:
         return "no events lately; the budget lasts"
     if burn <= 0:
         return "nothing is burning; the budget lasts"
-    if burn <= 1:
+    minutes = exhaustion_minutes(left, burn, slo, now_ns)
+    if minutes is None:
         return "at this rate the budget lasts the period"
-    return f"at this rate the budget is gone in {_rough(left * period_minutes / burn)}"
+    return f"at this rate the budget is gone in {_rough(minutes)}"
 
 
 def _rough(minutes: float) -> str:

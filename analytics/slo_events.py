@@ -12,7 +12,9 @@ from decimal import Decimal
 
 import polars as pl
 
+from analytics import calendars
 from analytics.slo import MINUTE_NS, Condition, Op, Slo
+from analytics.tenants import OTHERS, UTC, TimeZones
 from collector.store import Cursor, insert
 
 SPEND_MINUTES = 2 * 1440
@@ -31,13 +33,17 @@ class Measure:
 
 @dataclass(frozen=True)
 class Source:
-    """What an SLO can count. `event`: SQL that holds for what counts; the rest of the rows is `left_out`."""
+    """What an SLO can count. `event`: SQL that holds for what counts; the rest of the rows is `left_out`.
+
+    `whole_days`: an event is a day by the tenant's clocks, which counts in its last minute.
+    """
 
     table: str
     time: str
     event: str
     texts: dict[str, str]
     measures: dict[str, Measure]
+    whole_days: bool = False
 
 
 def _texts(*names: str) -> dict[str, str]:
@@ -46,6 +52,17 @@ def _texts(*names: str) -> dict[str, str]:
 
 _WHO = ("tenant", "user", "session", "agent", "agent_version", "environment", "service", "service_version", "dialect")
 _CALLS = "(SELECT * FROM calls JOIN call_groups USING (call_group) WHERE kind = '{kind}')"
+# Of the days in the frame `local_days`, each of one time zone; `tenant_zones` names tenants with one of their own.
+_DAYS = """(
+    SELECT {who}, last_ns, coalesce(sum(cost_pusd), 0)::BIGINT AS spent_pusd, count(*) AS calls,
+        count(*) FILTER (pricing IN ('unpriced', 'unknown')) AS open_calls
+    FROM calls JOIN call_groups USING (call_group) LEFT JOIN tenant_zones USING (tenant)
+    JOIN local_days d ON d.zone = coalesce(tenant_zones.zone, '{{others}}') AND start_ns BETWEEN first_ns AND last_ns
+    WHERE start_ns >= {{from_ns}} AND start_ns < {{to_ns}} AND {named} GROUP BY {who}, last_ns)"""
+_DAY_MEASURES = {
+    "spent_usd": Measure("spent_pusd", 10**12, "open_calls = 0"),
+    "calls": Measure("calls"),
+}
 _CALL_COST = Measure("cost_pusd", 10**12, "cost_pusd IS NOT NULL")
 
 SOURCES: dict[str, Source] = {
@@ -92,6 +109,22 @@ SOURCES: dict[str, Source] = {
             "output_tokens": Measure("output_tokens", 1, "output_tokens IS NOT NULL"),
         },
     ),
+    "tenant_days": Source(
+        table=_DAYS.format(who="tenant", named="TRUE"),
+        time="last_ns",
+        event="TRUE",
+        texts=_texts("tenant"),
+        measures=_DAY_MEASURES,
+        whole_days=True,
+    ),
+    "user_days": Source(
+        table=_DAYS.format(who='tenant, "user"', named='"user" IS NOT NULL'),
+        time="last_ns",
+        event="TRUE",
+        texts=_texts("tenant", "user"),
+        measures=_DAY_MEASURES,
+        whole_days=True,
+    ),
 }
 
 _COMPARE = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -107,16 +140,16 @@ def touch(cursor: Cursor, minutes: Iterable[int]) -> None:
         cursor.execute("INSERT INTO touched_minutes SELECT unnest(?::INTEGER[])", [distinct])
 
 
-def refresh(cursor: Cursor, slos: Sequence[Slo], now_ns: int) -> bool:
+def refresh(cursor: Cursor, slos: Sequence[Slo], now_ns: int, zones: TimeZones = UTC) -> bool:
     """Bring `slo_minutes` and `spend_minutes` up to date; True where anything was counted again.
 
-    Touched minutes are consumed. An SLO with a new definition is counted over its whole period, and one
-    that is gone is forgotten.
+    Days are those of `zones`. Touched minutes are consumed. An SLO with a new definition is counted over its whole
+    period, and one that is gone is forgotten.
     """
     current = now_ns // MINUTE_NS
     touched = [row[0] for row in cursor.execute("DELETE FROM touched_minutes RETURNING minute").fetchall()]
     known = dict(cursor.execute("SELECT slo, definition FROM slo_definitions").fetchall())
-    wanted = {slo.name: _definition(slo) for slo in slos} | {_SPEND: "1"}
+    wanted = {slo.name: _definition(slo, zones) for slo in slos} | {_SPEND: "1"}
     stale = [name for name in known if wanted.get(name) != known[name]]
     new = [name for name in wanted if known.get(name) != wanted[name]]
     if not touched and not stale and not new:
@@ -128,8 +161,11 @@ def refresh(cursor: Cursor, slos: Sequence[Slo], now_ns: int) -> bool:
     for first, last in _ranges(touched, 0, whole=False):
         cursor.execute(f"DELETE FROM slo_minutes WHERE {_bounds('minute', first, last)}")
     for slo in slos:
-        for first, last in _ranges(touched, current - slo.period_minutes, whole=slo.name in new):
-            _recount(cursor, slo, first, last)
+        for first, last in _ranges(touched, current - slo.kept_minutes, whole=slo.name in new):
+            if SOURCES[slo.source].whole_days:
+                _recount_days(cursor, slo, first, current if last is None else last, zones)
+            else:
+                _recount(cursor, slo, first, last, {})
     for first, last in _ranges(touched, current - SPEND_MINUTES, whole=_SPEND in new):
         _recount_spend(cursor, first, last)
     for name in new:
@@ -138,11 +174,14 @@ def refresh(cursor: Cursor, slos: Sequence[Slo], now_ns: int) -> bool:
     return True
 
 
-def window_counts(cursor: Cursor, windows: Sequence[tuple[str, int]], now_ns: int) -> pl.DataFrame:
+def window_counts(
+    cursor: Cursor, windows: Sequence[tuple[str, int]], now_ns: int, planned: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Events of every series over `windows`: (SLO, minutes), the current minute included.
 
-    Columns `slo, series, labels, window_minutes, good, bad, left_out`; an SLO without `group_by` always has
-    its one series. Reads back to the longest window.
+    Columns `slo, series, labels, window_minutes, good, bad, left_out, planned_good, planned_bad`: the last two are the
+    events of the minutes of `planned` maintenance (`maintenance.planned`), which are in none of the others. An SLO
+    without `group_by` always has its one series. Reads back to the longest window.
     """
     if not windows:
         return pl.DataFrame(schema=_COUNTS)
@@ -150,13 +189,15 @@ def window_counts(cursor: Cursor, windows: Sequence[tuple[str, int]], now_ns: in
     lengths = sorted({minutes for _, minutes in windows})
     smallest = " ".join(f"WHEN minute >= {end - minutes} THEN {minutes}" for minutes in lengths)
     sums = cursor.sql(
-        f"""SELECT series, CASE {smallest} END AS bucket,
+        f"""SELECT series, CASE {smallest} END AS bucket, {is_planned(cursor, planned)} AS planned,
                 sum(good)::BIGINT AS good, sum(bad)::BIGINT AS bad, sum(left_out)::BIGINT AS left_out
             FROM slo_minutes WHERE minute >= {end - lengths[-1]} AND minute < {end} GROUP BY ALL"""
     ).pl()
     series = cursor.sql("SELECT series, slo, labels FROM slo_series").pl()
     wanted = pl.LazyFrame(windows, schema={"slo": pl.String, "window_minutes": pl.Int32}, orient="row")
-    totals = (pl.col(c).filter(pl.col("bucket") <= pl.col("window_minutes")).sum() for c in ("good", "bad", "left_out"))
+    inside, work = pl.col("bucket") <= pl.col("window_minutes"), pl.col("planned")
+    totals = [pl.col(c).filter(inside & ~work).sum() for c in ("good", "bad", "left_out")]
+    totals += [pl.col(c).filter(inside & work).sum().alias(f"planned_{c}") for c in ("good", "bad")]
     return (
         wanted.join(series.lazy(), on="slo")
         .join(sums.lazy(), on="series", how="left")
@@ -168,6 +209,15 @@ def window_counts(cursor: Cursor, windows: Sequence[tuple[str, int]], now_ns: in
     )
 
 
+def is_planned(cursor: Cursor, planned: pl.DataFrame | None) -> str:
+    """SQL that holds for the rows of `slo_minutes` that lie in planned maintenance; makes the cursor ready for it."""
+    if planned is None or planned.is_empty():
+        return "FALSE"
+    cursor.register("planned", planned)
+    within = "minute >= first_minute AND minute < end_minute"
+    return f"EXISTS (FROM planned JOIN slo_series s USING (slo) WHERE s.series = slo_minutes.series AND {within})"
+
+
 _COUNTS = pl.Schema(
     {
         "slo": pl.String,
@@ -177,17 +227,25 @@ _COUNTS = pl.Schema(
         "good": pl.Int64,
         "bad": pl.Int64,
         "left_out": pl.Int64,
+        "planned_good": pl.Int64,
+        "planned_bad": pl.Int64,
     }
 )
 
 
-def spend(cursor: Cursor, first_minute: int, end_minute: int) -> list[tuple[str, int, int]]:
-    """What each tenant spent in [first_minute, end_minute): tenant, 10^-12 USD, calls of unknown cost."""
-    return cursor.execute(
-        """SELECT tenant, sum(cost_pusd), sum(unpriced)::BIGINT FROM spend_minutes
-           WHERE minute >= ? AND minute < ? GROUP BY tenant ORDER BY tenant""",
-        [first_minute, end_minute],
-    ).fetchall()
+def spend_today(cursor: Cursor, zones: TimeZones, now_ns: int) -> list[tuple[str, str, int, int]]:
+    """What each tenant spent since its midnight: tenant, time zone, 10^-12 USD, calls of unknown cost."""
+    minute = now_ns // MINUTE_NS
+    spent = []
+    for zone in zones.zones:
+        midnight, _ = calendars.day(zone, minute)
+        rows = cursor.execute(
+            """SELECT tenant, sum(cost_pusd), sum(unpriced)::BIGINT FROM spend_minutes
+               WHERE minute >= ? AND minute <= ? GROUP BY tenant""",
+            [midnight, minute],
+        ).fetchall()
+        spent += [(tenant, zone, pusd, unpriced) for tenant, pusd, unpriced in rows if zones.of(tenant) == zone]
+    return sorted(spent)
 
 
 def event_sql(slo: Slo) -> tuple[str, str, str, list[object]]:
@@ -209,8 +267,9 @@ def event_sql(slo: Slo) -> tuple[str, str, str, list[object]]:
     return filters, counted, good, [*counted_values, *good_values, *filter_values]
 
 
-def _definition(slo: Slo) -> str:
-    return repr((slo.source, slo.filter, slo.good, slo.negated, slo.threshold, slo.group_by, slo.period_minutes))
+def _definition(slo: Slo, zones: TimeZones) -> str:
+    days = (zones,) if SOURCES[slo.source].whole_days else ()
+    return repr((slo.source, slo.filter, slo.good, slo.negated, slo.threshold, slo.group_by, slo.kept_minutes, *days))
 
 
 def _all(source: Source, conditions: Sequence[Condition]) -> tuple[str, list[object]]:
@@ -252,8 +311,26 @@ def _bounds(column: str, first: int, last: int | None, unit: int = 1) -> str:
     return f"{column} >= {first * unit}{upper}"
 
 
-def _recount(cursor: Cursor, slo: Slo, first: int, last: int | None) -> None:
-    """Count one SLO from minute `first` to `last` (included; None: no end)."""
+def _recount_days(cursor: Cursor, slo: Slo, first: int, last: int, zones: TimeZones) -> None:
+    """Count one SLO over whole days again: all that hold one of the minutes `first` to `last`, in any time zone."""
+    extents = [calendars.day(zone, minute) for zone in zones.zones for minute in (first, last)]
+    begin, end = min(b for b, _ in extents), max(e for _, e in extents)
+    local = [(zone, *d) for zone in zones.zones for d in calendars.days(zone, begin, end)]
+    extent = {"from_ns": min(b for _, b, _ in local) * MINUTE_NS, "to_ns": end * MINUTE_NS}
+    columns = {"zone": pl.String, "first": pl.Int64, "after": pl.Int64}
+    frame = pl.DataFrame(local, schema=columns, orient="row").select(
+        "zone", first_ns=pl.col("first") * MINUTE_NS, last_ns=pl.col("after") * MINUTE_NS - 1
+    )
+    cursor.register("local_days", frame)
+    named = {"tenant": list(zones.named), "zone": list(zones.named.values())}
+    cursor.register("tenant_zones", pl.DataFrame(named, schema={"tenant": pl.String, "zone": pl.String}))
+    of_slo = "series IN (SELECT series FROM slo_series WHERE slo = ?)"
+    cursor.execute(f"DELETE FROM slo_minutes WHERE {of_slo} AND {_bounds('minute', begin, end - 1)}", [slo.name])
+    _recount(cursor, slo, begin, end - 1, {"others": zones.of(OTHERS), **extent})
+
+
+def _recount(cursor: Cursor, slo: Slo, first: int, last: int | None, days: dict[str, object]) -> None:
+    """Count one SLO from minute `first` to `last` (included; None: no end). `days`: what a table of days asks for."""
     source = SOURCES[slo.source]
     filters, counted, good, values = event_sql(slo)
     groups = ", ".join(f"{source.texts[g]} AS g{i}" for i, g in enumerate(slo.group_by))
@@ -264,7 +341,7 @@ def _recount(cursor: Cursor, slo: Slo, first: int, last: int | None) -> None:
                 count(*) FILTER (NOT counted) AS left_out
             FROM (SELECT ({source.time} // {MINUTE_NS})::INTEGER AS minute, {groups + "," if groups else ""}
                     ({counted}) AS counted, ({good}) AS good
-                FROM {source.table} WHERE {_bounds(source.time, first, last, MINUTE_NS)} AND ({filters}))
+                FROM {source.table.format(**days)} WHERE {_bounds(source.time, first, last, MINUTE_NS)} AND ({filters}))
             GROUP BY ALL""",
         params=values,
     ).pl()
@@ -303,6 +380,6 @@ def _recount_spend(cursor: Cursor, first: int, last: int | None) -> None:
 
 def _forget(cursor: Cursor, slos: Sequence[Slo], current: int) -> None:
     """Drop minutes that no window can reach any more."""
-    longest = max((slo.period_minutes for slo in slos), default=0)
+    longest = max((slo.kept_minutes for slo in slos), default=0)
     cursor.execute("DELETE FROM slo_minutes WHERE minute < ?", [current - longest])
     cursor.execute("DELETE FROM spend_minutes WHERE minute < ?", [current - SPEND_MINUTES])

@@ -8,6 +8,7 @@ import polars as pl
 
 from analytics import slo as maths
 from analytics import slo_events
+from analytics.maintenance import Maintenance, log_of, planned
 from analytics.reports.values import moment
 from analytics.slo import MINUTE_NS, Slo
 from collector.store import Store
@@ -15,28 +16,58 @@ from collector.store import Store
 _ORDER = ("exhausted", "burning", "ok", "no events", "not counted yet")
 
 
-def slos(store: Store, definitions: Sequence[Slo], now_ns: int, tenant: str | None = None) -> dict[str, Any]:
+def slos(
+    store: Store,
+    definitions: Sequence[Slo],
+    now_ns: int,
+    tenant: str | None = None,
+    windows: Sequence[Maintenance] = (),
+) -> dict[str, Any]:
     """One row an SLO and group, worst first.
 
-    `items`, each: `slo, title, description, service, team, severity, runbook_url, objective, period, group`; over the
-    period `events, good, bad, left_out, budget_left` (share; None: no events); `burn` over the shortest long
-    window, `outlook` in words, `windows` (burn and counts of each), `pairs` (factor, both burns, whether
-    they breach now) and `status`: exhausted, burning, ok, no events, not counted yet.
+    `items`, each: `slo, title, description, service, team, severity, runbook_url, objective, period, period_begins,
+    period_ends, group`; over the period `events, good, bad, left_out, budget_left` (share; None: no events); `burn`
+    over the shortest long window, `exhausted_in_s` (None: not before the period ends, or not known), `outlook` in
+    words, `windows` (burn and counts of each), `pairs` (factor, both burns, whether they breach now) and `status`:
+    exhausted, burning, ok, no events, not counted yet. None of these holds the events of planned maintenance:
+    `with_maintenance` has `events, bad, budget_left, burn` of the period and the same window with them.
+    `maintenance`: the `windows` that lie in one of the periods or are still to come.
     `tenant`: only groups of that tenant.
     """
     with store.cursor() as cursor:
-        windows = [(slo.name, w) for slo in definitions for w in (*slo.pair_windows, slo.period_minutes)]
-        counts = slo_events.window_counts(cursor, windows, now_ns)
+        asked = {(slo.name, w) for slo in definitions for w in (*slo.pair_windows, slo.elapsed_minutes(now_ns))}
+        counts = slo_events.window_counts(cursor, sorted(asked), now_ns, planned(windows, definitions))
+        log = log_of(cursor)
         counted = {row[0] for row in cursor.execute("SELECT slo FROM slo_definitions").fetchall()}
     rows = []
     for slo in definitions:
         burning = maths.burns(counts.filter(pl.col("slo") == slo.name), slo)
         breaches = set(maths.breaches(burning, slo).select("series", "pair").iter_rows())
         series = burning.partition_by("series", maintain_order=True)
-        found = [_row(slo, frame.rows(named=True), breaches) for frame in series]
-        rows += found or [_row(slo, [], set(), counted=slo.name in counted)]
+        found = [_row(slo, now_ns, frame.rows(named=True), breaches) for frame in series]
+        rows += found or [_row(slo, now_ns, [], set(), counted=slo.name in counted)]
     rows = [r for r in rows if tenant is None or r["group"].get("tenant") == tenant]
-    return {"items": sorted(rows, key=_worst_first), "next_cursor": None, "as_of": moment(now_ns)}
+    first = min((slo.period(now_ns)[0] for slo in definitions), default=0)
+    return {
+        "items": sorted(rows, key=_worst_first),
+        "maintenance": [_maintenance(w, log) for w in windows if w.end_minute > first],
+        "next_cursor": None,
+        "as_of": moment(now_ns),
+    }
+
+
+def _maintenance(window: Maintenance, declared_ns: dict[Maintenance, int]) -> dict[str, Any]:
+    """`declared_at`: when it was first seen; None: not yet. `afterwards`: it had begun by then."""
+    at_ns = declared_ns.get(window)
+    return {
+        "from": moment(window.first_minute * MINUTE_NS),
+        "to": moment(window.end_minute * MINUTE_NS),
+        "reason": window.reason,
+        "by": window.by or None,
+        "slos": list(window.slos),
+        "declared_at": None if at_ns is None else moment(at_ns),
+        "afterwards": at_ns is not None and at_ns >= window.first_minute * MINUTE_NS,
+    }
 
 
 def _worst_first(row: dict[str, Any]) -> tuple[int, float, str]:
@@ -44,13 +75,18 @@ def _worst_first(row: dict[str, Any]) -> tuple[int, float, str]:
     return _ORDER.index(row["status"]), 2.0 if left is None else left, row["slo"]
 
 
+_NOTHING: dict[str, Any] = dict.fromkeys(("good", "bad", "left_out", "planned_good", "planned_bad", "series"), 0)
+
+
 def _row(
-    slo: Slo, windows: list[dict[str, Any]], breaches: set[tuple[int, int]], *, counted: bool = True
+    slo: Slo, now_ns: int, windows: list[dict[str, Any]], breaches: set[tuple[int, int]], *, counted: bool = True
 ) -> dict[str, Any]:
     by_window = {w["window_minutes"]: w for w in windows}
-    period = by_window.get(slo.period_minutes, {"good": 0, "bad": 0, "left_out": 0, "series": 0, "labels": "{}"})
-    left = maths.budget_left(period["good"], period["bad"], slo.objective)
-    burn = by_window[min(p.long_minutes for p in slo.pairs)]["burn"] if windows else None
+    period = by_window.get(slo.elapsed_minutes(now_ns), _NOTHING | {"labels": "{}"})
+    recent = by_window.get(min(p.long_minutes for p in slo.pairs), _NOTHING | {"burn": None})
+    left, burn = maths.budget_left(period["good"], period["bad"], slo.objective), recent["burn"]
+    begins, ends = slo.period(now_ns)
+    minutes = maths.exhaustion_minutes(left, burn, slo, now_ns)
     pairs = [
         {
             "pair": pair.name,
@@ -71,7 +107,9 @@ def _row(
         "severity": slo.severity,
         "runbook_url": slo.runbook_url,
         "objective": slo.objective,
-        "period": maths.minutes_text(slo.period_minutes),
+        "period": slo.period_text,
+        "period_begins": moment(begins * MINUTE_NS),
+        "period_ends": moment(ends * MINUTE_NS),
         "group": json.loads(period["labels"]),
         "events": period["good"] + period["bad"],
         "good": period["good"],
@@ -79,13 +117,31 @@ def _row(
         "left_out": period["left_out"],
         "budget_left": left,
         "burn": burn,
-        "outlook": maths.outlook(left, burn, slo.period_minutes) if counted else "not counted yet",
+        "exhausted_in_s": None if minutes is None else round(minutes * 60),
+        "outlook": maths.outlook(left, burn, slo, now_ns) if counted else "not counted yet",
+        "with_maintenance": _with_maintenance(slo, period, recent),
         "status": _status(left, any(p["breaching"] for p in pairs), counted),
         "windows": [
-            {"window": maths.minutes_text(m), **{k: w[k] for k in ("burn", "events", "bad")}}
-            for m, w in by_window.items()
+            {"window": name, **{k: by_window[m][k] for k in ("burn", "events", "bad")}}
+            for m, name in (
+                *((m, maths.minutes_text(m)) for m in slo.pair_windows),
+                (slo.elapsed_minutes(now_ns), slo.period_text),
+            )
+            if m in by_window
         ],
         "pairs": pairs,
+    }
+
+
+def _with_maintenance(slo: Slo, period: dict[str, Any], recent: dict[str, Any]) -> dict[str, Any]:
+    good, bad = (period[k] + period[f"planned_{k}"] for k in ("good", "bad"))
+    recent_good, recent_bad = (recent[k] + recent[f"planned_{k}"] for k in ("good", "bad"))
+    events = recent_good + recent_bad
+    return {
+        "events": good + bad,
+        "bad": bad,
+        "budget_left": maths.budget_left(good, bad, slo.objective),
+        "burn": recent_bad / events / (1 - slo.objective) if events else None,
     }
 
 
@@ -98,27 +154,35 @@ def _status(left: float | None, breaching: bool, counted: bool) -> str:
 
 
 _HISTORY = """
-SELECT s.series, s.labels, (m.minute - $first) // $step AS bucket,
-    sum(m.good)::BIGINT AS good, sum(m.bad)::BIGINT AS bad
-FROM slo_minutes m JOIN slo_series s USING (series)
-WHERE s.slo = $slo AND m.minute >= $first AND m.minute < $end
-    AND ($tenant IS NULL OR s.labels->>'$.tenant' = $tenant)
-GROUP BY ALL ORDER BY s.series, bucket
+SELECT series, labels, (minute - $first) // $step AS bucket, sum(good)::BIGINT AS good, sum(bad)::BIGINT AS bad
+FROM slo_minutes JOIN slo_series USING (series)
+WHERE slo = $slo AND minute >= $first AND minute < $end AND NOT ({planned})
+    AND ($tenant IS NULL OR labels->>'$.tenant' = $tenant)
+GROUP BY ALL ORDER BY series, bucket
 """
 
 
-def history(store: Store, slo: Slo, now_ns: int, tenant: str | None = None, points: int = 120) -> dict[str, Any]:
-    """The period in `points` steps, for charts: one row a group and step that has events.
+def history(
+    store: Store,
+    slo: Slo,
+    now_ns: int,
+    tenant: str | None = None,
+    points: int = 120,
+    windows: Sequence[Maintenance] = (),
+) -> dict[str, Any]:
+    """The period until now in `points` steps, for charts: one row a group and step that has events, those of planned
+    maintenance left out.
 
     `items`, each: `group, at` (end of the step, RFC 3339), `good, bad, burn` of the step and `budget_left` after it:
     the share of the whole period's budget that was not used up since the period began.
     """
-    end = now_ns // MINUTE_NS + 1
-    step = -(-slo.period_minutes // points)
-    first = end - step * points
+    end, elapsed = now_ns // MINUTE_NS + 1, slo.elapsed_minutes(now_ns)
+    step = -(-elapsed // points)
+    first = end - (elapsed if slo.calendar else step * points)
     with store.cursor() as cursor:
+        history_sql = _HISTORY.format(planned=slo_events.is_planned(cursor, planned(windows, [slo])))
         counts = cursor.sql(
-            _HISTORY, params={"first": first, "end": end, "step": step, "slo": slo.name, "tenant": tenant}
+            history_sql, params={"first": first, "end": end, "step": step, "slo": slo.name, "tenant": tenant}
         ).pl()
     allowed = (pl.col("good") + pl.col("bad")).sum().over("series") * (1 - slo.objective)
     counts = maths.burns(counts, slo).with_columns(

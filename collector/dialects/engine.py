@@ -185,7 +185,8 @@ def _cache_hits(texts: TextColumns, kind: Small, numbers: usage.Numbers) -> Bool
     codes = texts.columns["cache_hit"]
     hits = [c for c in np.unique(codes[codes >= 0]).tolist() if texts.values[c].lower() in _HITS]
     cached, known = numbers["cache_read_tokens"]
-    return np.isin(codes, hits) & (kind == _LLM_CALL) & ~(known & (cached > 0))
+    found: Bools = np.isin(codes, hits) & (kind == _LLM_CALL) & ~(known & (cached > 0))
+    return found
 
 
 def _flags(spans: SpanColumns, cells: Cells, texts: TextColumns, kind: Small, numbers: usage.Numbers) -> Ints:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from analytics import alerts
 from analytics.alerts import Alert, Signal, step
 from analytics.slo import Pair, Slo
-from tests.analytics.objectives import SUCCESS
+from tests.analytics.objectives import NOW_NS, SUCCESS
 
 SECOND = 10**9
 SLO = replace(
@@ -88,7 +88,7 @@ def test_told_states_alternate(history: list[set[str]]) -> None:
 def _burn(slo: Slo = SLO, agent: str = "bot") -> list[Signal]:
     breaches = pl.DataFrame({"series": [1], "pair": [0], "long_burn": [16.2], "short_burn": [20.0]})
     period = pl.DataFrame({"series": [1], "labels": [f'{{"agent":"{agent}"}}'], "good": [990], "bad": [10]})
-    return alerts.burn_signals(slo, breaches, period, "http://localhost:8080")
+    return alerts.burn_signals(slo, breaches, period, "http://localhost:8080", NOW_NS)
 
 
 def test_burn_alert_keeps_identity_in_labels_and_values_in_annotations() -> None:
@@ -159,9 +159,10 @@ def test_finding_alert_per_agent_rule_and_tenant() -> None:
 def test_spend_alert_above_the_limit_only() -> None:
     """Exactly the limit is not above it; a tenant's own limit goes before that of all others."""
     usd = 10**12
-    spent = [("a", 50 * usd, 0), ("b", 50 * usd + 1, 2), ("c", 60 * usd, 0)]
+    spent = [("a", "UTC", 50 * usd, 0), ("b", "Europe/Rome", 50 * usd + 1, 2), ("c", "UTC", 60 * usd, 0)]
     found = alerts.spend_signals(spent, {"*": Decimal(50), "c": Decimal(100)}, "ticket", "")
 
     assert [s.labels for s in found] == [{"alertname": "DailySpendExceeded", "tenant": "b", "severity": "ticket"}]
     assert "2 calls without a known price" in found[0].annotations["description"]
+    assert "so far today (Europe/Rome)" in found[0].annotations["description"]
     assert alerts.spend_signals(spent, {}, "ticket", "") == []

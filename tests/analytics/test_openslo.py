@@ -1,11 +1,13 @@
 """SLO files: what is read, and how each mistake is told."""
 
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from analytics import openslo
+from analytics.calendars import Calendar
 from analytics.slo import Condition
 from collector.errors import ConfigError
 
@@ -48,6 +50,51 @@ def test_windows_scale_with_the_period(tmp_path: Path) -> None:
     assert [p.factor for p in slo.pairs] == [14.4, 6, 3, 1]
 
 
+CALENDAR = """- duration: 1M
+      calendar: {startTime: 2026-01-01 00:00:00, timeZone: Europe/Rome}
+"""
+
+
+def _calendar(text: str) -> str:
+    """The example over a calendar period."""
+    start, rest = RUNS.split("- duration: 30d\n      isRolling: true\n")
+    return start + text + rest
+
+
+def test_periods_can_follow_a_calendar(tmp_path: Path) -> None:
+    """A month, a quarter, a week, days by the clocks of a place; the windows are those of its usual length."""
+    quarter = CALENDAR.replace("1M", "1Q").replace("2026-01-01 00:00:00", '"2026-02-01 06:30"')
+    (month,) = openslo.load(_write(tmp_path, a=_calendar(CALENDAR)))
+    (other,) = openslo.load(_write(tmp_path, a=_calendar(quarter)))
+
+    assert month.calendar == Calendar(1, "M", datetime.fromisoformat("2026-01-01"), "Europe/Rome")
+    assert [p.name for p in month.pairs] == ["1h/5m", "6h/30m", "1d/2h", "3d/6h"]
+    assert str(other.calendar) == other.period_text == "quarter (Europe/Rome)"
+    assert other.calendar == Calendar(1, "Q", datetime.fromisoformat("2026-02-01T06:30"), "Europe/Rome")
+    assert other.period_minutes == 90 * 1440
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("1M", "1m", r"duration = '1m': write a whole number and one of d, w, M, Q, Y, as in 1M"),
+        ("1M", "0M", r"duration = '0M': write a whole number"),
+        ("1M", "2Y", r"duration = '2Y': must be at most 400 days"),
+        ("Europe/Rome", "Rome", r"calendar.timeZone = 'Rome': is not a time zone: use a name of the IANA database"),
+        ("2026-01-01 00:00:00", "2026-01-31 00:00:00", r"startTime = .*: must be a whole minute .* days 1 to 28"),
+        ("2026-01-01 00:00:00", "2026-01-01T00:00:00Z", r"startTime = .*: must be a whole minute without an offset"),
+        ("2026-01-01 00:00:00", "today", r"startTime = 'today': write when a period begins"),
+        ("calendar:", "isRolling: true\n      calendar:", r"isRolling = True: a window either rolls or follows"),
+        ("startTime", "start", r"startTime = None: write when a period begins"),
+    ],
+)
+def test_mistakes_of_calendars_are_told(tmp_path: Path, old: str, new: str, told: str) -> None:
+    """Each names the key, its value and what to write instead."""
+    assert old in CALENDAR
+    with pytest.raises(ConfigError, match=told):
+        openslo.load(_write(tmp_path, bad=_calendar(CALENDAR.replace(old, new))))
+
+
 def test_indicator_of_another_document(tmp_path: Path) -> None:
     """indicatorRef finds an SLI of any file; other OpenSLO kinds are tolerated."""
     sli = """
@@ -83,7 +130,7 @@ spec:
         ("target: 0.95", "targetPercent: 100", r"targetPercent = 100: must be above 0 and below 100 %"),
         ("duration: 30d", "duration: 1M", r"timeWindow\[0\].duration = '1M': write a whole number and m, h, d or w"),
         ("duration: 30d", "duration: 12h", r"duration = '12h': must be from 1d to 400d"),
-        ("isRolling: true", "isRolling: false", r"isRolling = False: only rolling windows"),
+        ("isRolling: true", "isRolling: false", r"isRolling = False: set isRolling: true, or give a calendar"),
         ("Occurrences", "Timeslices", r"budgetingMethod = 'Timeslices': only Occurrences"),
         ("events: runs  ", "events: spans  ", r"spec.events = 'spans': must be one of runs, tools, models"),
         (

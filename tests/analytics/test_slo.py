@@ -1,13 +1,16 @@
 """Burn rates and budgets: the arithmetic, the words and the report."""
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
 from analytics import slo as burn_rates
 from analytics import slo_events
+from analytics.calendars import Calendar
 from analytics.reports import slos as report
 from analytics.slo import MINUTE_NS
 from tests.analytics.objectives import NOW_NS, SUCCESS
@@ -16,8 +19,8 @@ from tests.tables import put, run
 
 
 def _burning(long: tuple[int, int], short: tuple[int, int]) -> pl.DataFrame:
-    rows = [("s", 1, "{}", w, g, b, 0) for w, (g, b) in ((60, long), (5, short), (360, long), (30, short))]
-    rows += [("s", 1, "{}", 1440, 1000, 0, 0), ("s", 1, "{}", 120, 10, 0, 0)]
+    rows = [("s", 1, "{}", w, g, b, 0, 0, 0) for w, (g, b) in ((60, long), (5, short), (360, long), (30, short))]
+    rows += [("s", 1, "{}", 1440, 1000, 0, 0, 0, 0), ("s", 1, "{}", 120, 10, 0, 0, 0, 0)]
     return burn_rates.burns(pl.DataFrame(rows, schema=slo_events._COUNTS, orient="row"), SUCCESS)
 
 
@@ -58,7 +61,56 @@ def test_pairs_need_both_windows_and_enough_events(
 )
 def test_outlook_in_words(left: float | None, burn: float | None, words: str) -> None:
     """Budget and pace read as a sentence in every case."""
-    assert burn_rates.outlook(left, burn, 30 * 1440) == words
+    assert burn_rates.outlook(left, burn, SUCCESS, NOW_NS) == words
+
+
+MONTH = replace(SUCCESS, calendar=Calendar(1, "M", datetime.fromisoformat("2026-01-01"), "Europe/Rome"))
+
+
+@pytest.mark.parametrize(
+    ("at", "left", "burn", "minutes"),
+    [
+        ("2026-10-11T00:00", 0.5, 2.0, 5 * 1440),  # l e / (r (burn - 1)) = 0.5 x 10 d / 1
+        ("2026-10-11T00:00", 0.5, 1.2, None),  # 25 d: October ends before, in 21 d
+        ("2026-10-11T00:00", 0.5, 1.0, None),
+        ("2026-10-11T00:00", 0.0, 0.0, 0),
+        ("2026-10-31T23:00", 0.9, 20.0, None),  # an hour is left
+        ("2026-10-11T00:00", None, 2.0, None),
+    ],
+)
+def test_a_calendar_period_is_gone_or_ends(at: str, left: float | None, burn: float, minutes: float | None) -> None:
+    """Events that go on to come add to the budget of a calendar period, which lasts if the period ends before."""
+    now_ns = int(datetime.fromisoformat(at).replace(tzinfo=ZoneInfo("Europe/Rome")).timestamp()) * 10**9 - MINUTE_NS
+    found = burn_rates.exhaustion_minutes(left, burn, MONTH, now_ns)
+
+    assert found == (None if minutes is None else pytest.approx(minutes))
+    words = burn_rates.outlook(left, burn, MONTH, now_ns)
+    assert ("is gone" in words) == (minutes is not None)
+
+
+def test_a_calendar_period_begins_anew(tmp_path: Path) -> None:
+    """Of a month with local clocks only its own events count, to the minute; the report names its ends; burn windows
+    reach back into the month before."""
+    store = empty_store(tmp_path / "s.duckdb")
+    midnight = int(datetime.fromisoformat("2026-10-31T23:00:00+00:00").timestamp()) * 10**9
+    now_ns = midnight + 59 * MINUTE_NS
+    with store.transaction() as cursor:
+        runs = [run(midnight + m * MINUTE_NS, status="error" if m < 0 else "ok") for m in range(-40, 60)]
+        put(cursor, "runs", runs)
+        slo_events.refresh(cursor, [MONTH], midnight - MINUTE_NS)
+        slo_events.refresh(cursor, [MONTH], now_ns)
+    before = report.slos(store, [MONTH], midnight - MINUTE_NS)["items"][0]
+    after = report.slos(store, [MONTH], now_ns)["items"][0]
+    steps = report.history(store, MONTH, now_ns)["items"]
+    store.close()
+
+    assert (before["events"], before["bad"], before["period_ends"]) == (40, 40, "2026-10-31T23:00:00.000000Z")
+    assert (after["events"], after["bad"], after["budget_left"], after["period"]) == (60, 0, 1, "month (Europe/Rome)")
+    assert (after["period_begins"], after["period_ends"][:10]) == (before["period_ends"], "2026-11-30")
+    assert {w["window"]: w["events"] for w in after["windows"]} == {
+        "5m": 5, "30m": 30, "1h": 60, "2h": 100, "6h": 100, "1d": 100, "month (Europe/Rome)": 60
+    }  # fmt: skip
+    assert sum(s["good"] for s in steps) == 60
 
 
 def test_budget_left() -> None:

@@ -48,7 +48,7 @@ def cursor(counted: Store) -> Iterator[Cursor]:
 def _counts(cursor: Cursor, slo: Slo, minutes: int = 60, now_ns: int = NOW_NS) -> dict[str, tuple[int, int, int]]:
     """(good, bad, left out) by group, in one window."""
     frame = slo_events.window_counts(cursor, [(slo.name, minutes)], now_ns)
-    return {row[2]: (row[4], row[5], row[6]) for row in frame.iter_rows() if row[4:] != (0, 0, 0)}
+    return {row[2]: (row[4], row[5], row[6]) for row in frame.iter_rows() if row[4:7] != (0, 0, 0)}
 
 
 def test_run_statuses(cursor: Cursor) -> None:
