@@ -108,6 +108,7 @@ COMMANDS: tuple[tuple[str, str, str, tuple[Option, ...]], ...] = (
         "what calls cost, by any grouping",
         (
             _text("--group-by", "group keys, separated by commas, such as tenant,model,day"),
+            (("--compare",), {"action": "store_true", "help": "with the period before, and why they differ"}),
             *WHOSE,
             *_filters("provider", "model", "tool_server", "tool", "run"),
             *PERIOD,

@@ -160,7 +160,8 @@ class Trace:
         money: dict[str, Any] = {"pricing": "unknown" if not usage else "unpriced"}
         if usage and (price := PRICES_PUSD.get(model)):
             cost = price[0] * tokens["input_tokens"] + price[1] * tokens["output_tokens"]
-            money = {"pricing": "priced", "cost_pusd": cost, "booked_pusd": cost, "price_version": "genai-prices 0.2.3"}
+            money = {"pricing": "priced", "cost_pusd": cost, "booked_pusd": cost}
+            money |= dict.fromkeys(("price_version", "booked_version"), "genai-prices 0.2.3")
         reason = facet.get("error_reason")
         self.step += 1
         self.now_ns += duration

@@ -70,6 +70,7 @@ picked AS NOT MATERIALIZED (
     WHERE c.start_ns >= $from_ns AND c.start_ns < $to_ns
         AND ($user IS NULL OR c."user" = $user)
         AND ($session IS NULL OR c.session = $session)
+        AND ($owner IS NULL OR c.owner = $owner)
         AND ($step IS NULL OR c.step = $step)
         AND ($trace_hi IS NULL OR (c.trace_hi = $trace_hi AND c.trace_lo = $trace_lo AND c.run_span = $run_span))
 ),

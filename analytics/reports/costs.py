@@ -33,7 +33,7 @@ GROUP_KEYS = (
     "run", "step", "agent", "agent_version", "service", "service_version", "tenant", "user", "session",
     "environment", "provider", "model", "tool_server", "tool", "owner", "day", "hour", "dialect",
 )  # fmt: skip
-FILTERS = (*DESCRIBED, "user", "session", "run", "step")
+FILTERS = (*DESCRIBED, "user", "session", "run", "step", "owner")
 
 
 class CostTotal(TypedDict):
@@ -123,8 +123,8 @@ def list_costs(
         total, *found = listings.rows(c, "costs", asked | page)
         last = found[limit - 1] if len(found) > limit else None
         return {
-            "items": [{**_keys(row, group_by), **_sums(row)} for row in found[:limit]],  # type: ignore[typeddict-item]
-            "total": _sums(total),
+            "items": [{**keys_of(row, group_by), **sums_of(row)} for row in found[:limit]],  # type: ignore[typeddict-item]
+            "total": sums_of(total),
             "next_cursor": listings.bookmark(last["moment"], str(last["cheap"]), last["place"]) if last else None,
             **listings.currency(c, now_ns),
         }
@@ -161,13 +161,14 @@ def prepare(
     if unknown := [key for key in filters if key not in FILTERS]:
         raise BadQuestion(unknown[0], f"costs cannot be filtered by {unknown[0]}: use {', '.join(FILTERS)}")
     require_zone(c, tz)
-    name_owners(c, owners if "owner" in group_by else None)
+    whose = "owner" in group_by or filters.get("owner") is not None
+    name_owners(c, owners if whose else None)
     columns = [column for key in group_by for column in OF_CALL.get(key, ())]
     columns += ["number"] if split_ns is None else ["number", "before"]
     c.execute("SET VARIABLE columns = ?", [columns])
     asked = _exact(c, from_ns, to_ns, filters)
     singles = any(key in OF_CALL and key not in ("day", "hour") for key in group_by)
-    singles = singles or any(filters.get(key) is not None for key in ("user", "session", "run", "step"))
+    singles = singles or any(filters.get(key) is not None for key in ("user", "session", "run", "step", "owner"))
     local = tz != "UTC" and not {"day", "hour"}.isdisjoint(group_by)
     periods = [(from_ns, to_ns)] if split_ns is None else [(from_ns, split_ns), (split_ns, to_ns)]
     bins = None if with_runs or singles or local else cost_bins.rows_sql(c, periods)
@@ -198,7 +199,8 @@ def _exact(c: Cursor, from_ns: int, to_ns: int, filters: Mapping[str, str | None
     return params | {"step": None if step is None else int(step)}
 
 
-def _keys(row: Mapping[str, Any], group_by: Sequence[str]) -> dict[str, str | int | None]:
+def keys_of(row: Mapping[str, Any], group_by: Sequence[str]) -> dict[str, str | int | None]:
+    """The group keys of a row of the query as a cost row tells them."""
     return {key: _text(key, row) for key in dict.fromkeys(group_by)}
 
 
@@ -213,7 +215,8 @@ def _text(key: str, row: Mapping[str, Any]) -> str | int | None:
     return value
 
 
-def _sums(row: Mapping[str, Any]) -> CostTotal:
+def sums_of(row: Mapping[str, Any]) -> CostTotal:
+    """The sums of a row of the query as a cost row tells them."""
     calls = row["llm_calls"] or 0
     values: dict[str, Any] = {name: int(row[name] or 0) for name in CostTotal.__annotations__ if name in row}
     for name in ("cost", "booked", "reported", "wasted", "avoided"):

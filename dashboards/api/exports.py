@@ -41,13 +41,10 @@ class FocusQuestion(Question):
 def get_report(request: Request, asked: Annotated[ReportQuestion, Query()]) -> StreamingResponse:
     """Costs by any grouping, every row."""
     from_ns, to_ns = asked.period(request)
-    filters = asked.filters()
-    for name in ("group_by", "preset", "form"):
-        del filters[name]
-    keys = tuple(dict.fromkeys(key for text in asked.group_by for key in text.split(",") if key))
+    keys = asked.keys()
     if asked.preset is not None and (keys or asked.preset not in PRESETS):
         raise BadQuestion("preset", f"use one of {', '.join(PRESETS)}, or group_by with {', '.join(GROUP_KEYS)}")
-    report = Report(PRESETS[asked.preset] if asked.preset else keys, from_ns, to_ns, asked.tz, filters)
+    report = Report(PRESETS[asked.preset] if asked.preset else keys, from_ns, to_ns, asked.tz, asked.slice())
     frames = cost_frames(store_of(request), report, request.app.state.owners)
     return _streamed(request, frames, asked.form, asked.preset or "costs")
 

@@ -103,6 +103,8 @@ def findings(args: Namespace, settings: Settings) -> int:
 
 def cost(args: Namespace, settings: Settings) -> int:
     """Cost by group, and in total."""
+    if args.compare:
+        return _drivers(args, settings)
     reply = ask(settings, "/api/v1/costs", params_of(args, "group_by", *COST_FILTERS, *PERIOD, *PAGE))
     if args.json:
         print_json(reply)
@@ -119,6 +121,31 @@ def cost(args: Namespace, settings: Settings) -> int:
         ("cost", "right", tables.cost),
         ("wasted", "right", tables.usd("wasted_usd")),
     ]
+    tables.print_table(columns, [*(answer["items"] if keys else []), total])
+    tables.say_currency(answer)
+    return OK
+
+
+def _drivers(args: Namespace, settings: Settings) -> int:
+    """Costs beside those of the period before, and what explains the difference."""
+    reply = ask(settings, "/api/v1/costs/drivers", params_of(args, "group_by", *COST_FILTERS, *PERIOD, "limit"))
+    if args.json:
+        print_json(reply)
+        return OK
+    answer = reply.json()
+    keys = list(dict.fromkeys(key for key in (args.group_by or "").split(",") if key))
+    parts = ("new", "gone", "volume", "mix", "price", "coverage")
+    total = {key: "total" if key == keys[0] else "" for key in keys} | {"sentence": "", **answer["total"]}
+    columns: list[Column] = [
+        *((key, "left", tables.text(key)) for key in keys),
+        ("before", "right", tables.usd("before_usd")),
+        ("now", "right", tables.usd("cost_usd")),
+        ("difference", "right", tables.usd("change_usd")),
+        *((part, "right", tables.usd(f"{part}_usd")) for part in parts),
+        ("what changed", "wrap", tables.text("sentence")),
+    ]
+    period, before = answer["period"], answer["before"]
+    tables.say(f"{period['from_at']} to {period['to_at']} against the same length before, from {before['from_at']}.")
     tables.print_table(columns, [*(answer["items"] if keys else []), total])
     tables.say_currency(answer)
     return OK
