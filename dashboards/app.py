@@ -9,9 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 
 from analytics.alert_settings import AlertSettings
+from analytics.maintenance import Maintenance
 from analytics.owners import OwnerMap
 from analytics.pricing.book import PriceBook
 from analytics.slo import Slo
+from analytics.tenants import UTC, TimeZones
 from collector.identity import Keys
 from collector.settings import Settings
 from collector.store import Store
@@ -26,7 +28,7 @@ from dashboards.self_check import Checked
 
 @dataclass(frozen=True)
 class Rules:
-    """What people wrote about objectives, alerts and owners.
+    """What people wrote about objectives, alerts, owners, planned maintenance and the clocks of tenants.
 
     `refused` maps a rule file that cannot be used to the reason; what it said before is in force.
     """
@@ -34,6 +36,8 @@ class Rules:
     slos: tuple[Slo, ...] = ()
     alerts: AlertSettings = field(default_factory=AlertSettings)
     owners: OwnerMap = field(default_factory=OwnerMap)
+    maintenance: tuple[Maintenance, ...] = ()
+    zones: TimeZones = UTC
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -83,6 +87,7 @@ def follow(app: FastAPI, rules: Rules) -> None:
     """Let pages and API go by these rules from now on."""
     state = app.state
     state.slos, state.alerts, state.owners, state.refused = rules.slos, rules.alerts, rules.owners, rules.refused
+    state.maintenance = rules.maintenance
 
 
 def own_version() -> str:

@@ -103,6 +103,12 @@ COMMANDS: tuple[tuple[str, str, str, tuple[Option, ...]], ...] = (
         (*_filters("rule", "severity", "tenant", "agent", "run"), *PERIOD, ZONE, _limit(50), CURSOR, JSON),
     ),
     (
+        "slo",
+        "reliability:slo",
+        "error budgets: what burns, how much is left and for how long",
+        (*_filters("tenant"), JSON),
+    ),
+    (
         "cost",
         "looking:cost",
         "what calls cost, by any grouping",

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from analytics import slo_events
 from analytics.jobs import Runner
 from collector.errors import Busy
 from collector.identity import SCOPES, Keys
@@ -37,6 +38,9 @@ def catch_up(store: Store, data: Path) -> None:
     runner = Runner(store, rules.price_book(data), time.time_ns)
     while runner.run_pass(time.time_ns()).behind:
         pass
+    ruled = rules.load(data)
+    with store.transaction() as cursor:
+        slo_events.refresh(cursor, ruled.slos, time.time_ns(), ruled.zones)
 
 
 class Local:

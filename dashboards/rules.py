@@ -1,4 +1,4 @@
-"""The rule files of a data folder: prices, owners, objectives, alerts, scheduled reports, dialect tables.
+"""The rule files of a data folder: prices, owners, objectives, maintenance, tenants, alerts, reports, dialect tables.
 
 A running server reads a file again a moment after it has changed. One that cannot be used is refused, and what it said
 before stays in force. Dialect tables are read at the start alone.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from analytics import alert_settings, openslo
+from analytics import alert_settings, maintenance, openslo, tenants
 from analytics.alert_settings import AlertSettings
 from analytics.exports import FORMATS
 from analytics.owners import OwnerFileError, OwnerMap, load_owners
@@ -45,8 +45,8 @@ class RuleFiles:
 
     @property
     def rules(self) -> Rules:
-        """Objectives, alerts and owners in force, and the files that are refused."""
-        return Rules(self._said["slos"], self._said["alerts.toml"], self._said["owners.toml"], dict(self._refused))
+        """What is in force, and the files that are refused."""
+        return Rules(**{part: self._said[name] for part, name in _PARTS.items()}, refused=dict(self._refused))
 
     @property
     def plans(self) -> list[Plan]:
@@ -82,8 +82,8 @@ class RuleFiles:
 
 
 def load(data: Path) -> Rules:
-    """Objectives of DIR/slos, DIR/alerts.toml and DIR/owners.toml. Raises ConfigError naming the file and the key."""
-    return Rules(slos(data), alerts(data), owners(data))
+    """What the files of _PARTS say. Raises ConfigError naming the file and the key."""
+    return Rules(**{part: _READERS[name](data) for part, name in _PARTS.items()})
 
 
 def slos(data: Path) -> tuple[Slo, ...]:
@@ -142,7 +142,13 @@ def dialect_tables(data: Path) -> Tables:
 
 
 _READERS: Mapping[str, Callable[[Path], Any]] = {
-    PRICES: price_book, "owners.toml": owners, "slos": slos, "alerts.toml": alerts, "reports.toml": report_plans
+    PRICES: price_book, "owners.toml": owners, "slos": slos, "alerts.toml": alerts, "reports.toml": report_plans,
+    "maintenance.toml": lambda data: maintenance.load(data / "maintenance.toml"),
+    "tenants.toml": lambda data: tenants.load(data / "tenants.toml"),
+}  # fmt: skip
+_PARTS = {
+    "slos": "slos", "alerts": "alerts.toml", "owners": "owners.toml", "maintenance": "maintenance.toml",
+    "zones": "tenants.toml",
 }  # fmt: skip
 
 

@@ -184,7 +184,7 @@ def _start_jobs(
 
     def alert(now_ns: int) -> None:
         ruled = files.rules
-        evaluate.evaluate(store, ruled.slos, ruled.alerts, now_ns)
+        evaluate.evaluate(store, ruled.slos, ruled.alerts, now_ns, ruled.maintenance, ruled.zones)
 
     def report(now_ns: int) -> None:
         write_due(store, files.plans, files.book, files.rules.owners, now_ns)

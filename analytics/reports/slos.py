@@ -25,12 +25,13 @@ def slos(
 ) -> dict[str, Any]:
     """One row an SLO and group, worst first.
 
-    `items`, each: `slo, title, description, service, team, severity, runbook_url, objective, period, period_begins,
-    period_ends, group`; over the period `events, good, bad, left_out, budget_left` (share; None: no events); `burn`
-    over the shortest long window, `exhausted_in_s` (None: not before the period ends, or not known), `outlook` in
-    words, `windows` (burn and counts of each), `pairs` (factor, both burns, whether they breach now) and `status`:
-    exhausted, burning, ok, no events, not counted yet. None of these holds the events of planned maintenance:
-    `with_maintenance` has `events, bad, budget_left, burn` of the period and the same window with them.
+    `items`, each: `slo, title, description, service, team, severity, runbook_url, objective, period, calendar` (whether
+    the period follows one), `period_begins, period_ends, group`; over the period `events, good, bad, left_out,
+    budget_left` (share; None: no events); `burn` over the shortest long window, `exhausted_in_s` (None: not before the
+    period ends, or not known), `outlook` in words, `windows` (burn and counts of each), `pairs` (factor, both burns,
+    whether they breach now) and `status`: exhausted, burning, ok, no events, not counted yet. None of these holds the
+    events of planned maintenance: `with_maintenance` has `events, bad, budget_left, burn` of the period and the same
+    window with them.
     `maintenance`: the `windows` that lie in one of the periods or are still to come.
     `tenant`: only groups of that tenant.
     """
@@ -108,6 +109,7 @@ def _row(
         "runbook_url": slo.runbook_url,
         "objective": slo.objective,
         "period": slo.period_text,
+        "calendar": slo.calendar is not None,
         "period_begins": moment(begins * MINUTE_NS),
         "period_ends": moment(ends * MINUTE_NS),
         "group": json.loads(period["labels"]),

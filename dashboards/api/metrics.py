@@ -48,7 +48,7 @@ def _families(request: Request) -> Iterator[Metric]:
         totals, lag = metrics.totals(cursor), listings.currency(cursor, now_ns)["lag"]
     for family in metrics.FAMILIES:
         yield (_histogram if family.buckets else _counter)(family, totals[family.name])
-    yield from _budgets(slos(state.store, state.slos, now_ns)["items"])
+    yield from _budgets(slos(state.store, state.slos, now_ns, windows=state.maintenance)["items"])
     yield _gauge("jobs_lag_seconds", "Age of the oldest stored span that is in no run yet.", lag["seconds"])
     yield _gauge("jobs_lag_spans", "Stored spans that are in no run yet.", lag["spans"])
     yield _gauge("queue_bytes", "Bytes taken in and not acknowledged yet.", state.queue_bytes())

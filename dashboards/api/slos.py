@@ -13,5 +13,8 @@ router = APIRouter(prefix="/api/v1", tags=["slos"])
 
 @router.get("/slos", response_model=dict[str, Any])
 def get_slos(request: Request, tenant: str | None = None) -> Response:
-    """Each objective and group with its budget, burn rates and status, worst first."""
-    return answer(request, slos(store_of(request), request.app.state.slos, now_ns_of(request), tenant))
+    """Each objective and group with its budget, burn rates and status, worst first; what planned maintenance leaves
+    out, and why."""
+    state = request.app.state
+    found = slos(store_of(request), state.slos, now_ns_of(request), tenant, state.maintenance)
+    return answer(request, found)

@@ -16,7 +16,8 @@ router = APIRouter(include_in_schema=False)
 def page(request: Request) -> Response:
     """The whole answer on one screen."""
     view = overview(request.app.state.store, request.app.state.clock())
-    burning = slos(request.app.state.store, request.app.state.slos, request.app.state.clock())["items"]
+    state = request.app.state
+    burning = slos(state.store, state.slos, state.clock(), windows=state.maintenance)["items"]
     tables = {"runs-by-hour": _runs_table(view), "cost-by-hour": _cost_table(view)}
     figures = {"runs-by-hour": _runs_figure(view), "cost-by-hour": _cost_figure(view)}
     return respond(request, "overview.html", tables, active="overview", figures=figures, slos=burning, **view)

@@ -13,7 +13,11 @@ router = APIRouter(include_in_schema=False)
 
 COLUMNS = {
     name: name
-    for name in ("slo", "title", "group", "status", "objective", "period", "events", "bad", "budget_left", "burn")
+    for name in (
+        *("slo", "title", "group", "status", "objective", "period", "period_begins", "period_ends"),
+        *("events", "bad", "budget_left", "burn"),
+        *("events_with_maintenance", "bad_with_maintenance", "budget_left_with_maintenance", "burn_with_maintenance"),
+    )
 }
 EXAMPLE = "run-success.yaml"
 
@@ -22,13 +26,14 @@ EXAMPLE = "run-success.yaml"
 def page(request: Request) -> Response:
     """All objectives, the one that burns most first."""
     state = request.app.state
-    items = slos(state.store, state.slos, state.clock())["items"]
+    answer = slos(state.store, state.slos, state.clock(), windows=state.maintenance)
     return respond(
         request,
         "slos.html",
-        {"slos": Table("SLOs", COLUMNS, [_flat(item) for item in items])},
+        {"slos": Table("SLOs", COLUMNS, [_flat(item) for item in answer["items"]])},
         active="slos",
-        slos=items,
+        slos=answer["items"],
+        maintenance=answer["maintenance"],
         example_name=EXAMPLE,
         example=resources.files("analytics").joinpath("data", "slos", EXAMPLE).read_text(),
     )
@@ -41,8 +46,10 @@ def one(request: Request, name: str) -> Response:
     chosen = next((slo for slo in state.slos if slo.name == name), None)
     if chosen is None:
         return missing(request, f"SLO {name}", "The files in slos/ of the data folder define them.")
-    items = [i for i in slos(state.store, state.slos, state.clock())["items"] if i["slo"] == name]
-    steps = [_flat(step) for step in history(state.store, chosen, state.clock())["items"]]
+    windows = [window for window in state.maintenance if window.covers(name)]
+    answer = slos(state.store, [chosen], state.clock(), windows=windows)
+    items = answer["items"]
+    steps = [_flat(step) for step in history(state.store, chosen, state.clock(), windows=windows)["items"]]
     columns = {"at": "Until", "group": "Group", "good": "Good", "bad": "Bad", "burn": "Burn", "budget_left": "Left"}
     return respond(
         request,
@@ -51,13 +58,15 @@ def one(request: Request, name: str) -> Response:
         active="slos",
         slos=items,
         slo=items[0],
+        maintenance=answer["maintenance"],
         figure=_figure(steps),
     )
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """The group as text."""
-    return row | {"group": " · ".join(value for value in row["group"].values() if value)}
+    """The group as text, and the figures with maintenance beside the others."""
+    with_maintenance = {f"{key}_with_maintenance": value for key, value in row.get("with_maintenance", {}).items()}
+    return row | with_maintenance | {"group": " · ".join(value for value in row["group"].values() if value)}
 
 
 def _figure(steps: list[dict[str, Any]]) -> charts.Figure:
