@@ -14,12 +14,15 @@ from analytics.owners import OwnerMap
 from analytics.pricing.book import PriceBook
 from analytics.slo import Slo
 from analytics.tenants import UTC, TimeZones
+from collector.dialects.engine import TABLES
+from collector.dialects.tables import Tables
 from collector.identity import Keys
 from collector.settings import Settings
 from collector.store import Store
 from dashboards import login
 from dashboards.api import ROUTERS
 from dashboards.api.answers import refuse_properly
+from dashboards.api.remaps import Turn
 from dashboards.door import Door, Sessions
 from dashboards.pages import PAGES
 from dashboards.pages.frame import nowhere, refused
@@ -50,6 +53,7 @@ def create_app(
     start_id: str = "",
     not_ready: Callable[[], str | None] = lambda: None,
     book: Callable[[], PriceBook] = PriceBook.seeded,
+    tables: Callable[[], Tables] = lambda: TABLES,
     quiet: Callable[[], AbstractContextManager[None]] = nullcontext,
     queue_bytes: Callable[[], int] = lambda: 0,
     self_check: Callable[[], Checked | None] = lambda: None,
@@ -58,8 +62,9 @@ def create_app(
     """Pages and API over `store`.
 
     `keys` guard it (by default those of the settings), `start_id` tells this start of a server from others,
-    `not_ready` gives the reason why spans are not being stored, `book` the price book in force, `quiet` a context in
-    which no job changes runs, `queue_bytes` what waits to be written, `self_check` the last one's result.
+    `not_ready` gives the reason why spans are not being stored, `book` the price book in force, `tables` the
+    dialect tables that arriving spans are read with, `quiet` a context in which no job changes runs, `queue_bytes` what
+    waits to be written, `self_check` the last one's result.
     """
     app = FastAPI(
         title="spanledger",
@@ -74,6 +79,7 @@ def create_app(
     state.clock, state.started_ns, state.version = clock, clock(), app.version
     state.start_id, state.not_ready = start_id, not_ready
     state.book, state.quiet = book, quiet
+    state.tables, state.remapping = tables, Turn()
     state.queue_bytes, state.self_check = queue_bytes, self_check
     state.keys, state.sessions = keys or Keys.of(settings), Sessions()
     for router in (*ROUTERS, login.router, *PAGES):

@@ -151,6 +151,18 @@ COMMANDS: tuple[tuple[str, str, str, tuple[Option, ...]], ...] = (
         ),
     ),
     (
+        "remap",
+        "remap:remap",
+        "read stored spans again with the dialect tables in force, or take that back",
+        (
+            *PERIOD,
+            (("--dry-run",), {"action": "store_true", "help": "only show what would change"}),
+            (("--undo",), {"type": int, "metavar": "N", "help": "take remap N back"}),
+            (("--list",), {"action": "store_true", "help": "what was remapped when, and by whom"}),
+            JSON,
+        ),
+    ),
+    (
         "reconcile",
         "money:reconcile",
         "compare a usage or cost export of OpenAI or Anthropic with what was recorded",

@@ -80,9 +80,9 @@ class Remote:
         """The answer to a question. Raises OSError or HTTPException if there is none."""
         return self._ask("GET", _address(path, params))
 
-    def post(self, path: str, body: Mapping[str, Any] | bytes) -> Reply:
-        """The answer to an act. Raises OSError or HTTPException if there is none."""
-        return self._ask("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode())
+    def post(self, path: str, body: Mapping[str, Any] | bytes, wait_s: float | None = None) -> Reply:
+        """The answer to an act, which may take `wait_s`. Raises OSError or HTTPException if there is none."""
+        return self._ask("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode(), wait_s)
 
     def stream(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[bytes]:
         """A long answer, piece by piece."""
@@ -97,11 +97,11 @@ class Remote:
         finally:
             connection.close()
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> Reply:
+    def _ask(self, method: str, path: str, body: bytes | None = None, wait_s: float | None = None) -> Reply:
         headers = {"Authorization": f"Bearer {self._server.token}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        connection = self._connection()
+        connection = self._connection(wait_s)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
@@ -109,9 +109,9 @@ class Remote:
         finally:
             connection.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, wait_s: float | None = None) -> http.client.HTTPConnection:
         parts = urlsplit(self._server.pages)
-        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=self._timeout_s)
+        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=wait_s or self._timeout_s)
 
 
 def _address(path: str, params: Mapping[str, Any] | None) -> str:

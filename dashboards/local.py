@@ -56,6 +56,7 @@ class Local:
             keys=Keys([], anonymous=SCOPES),
             rules=rules.load(settings.data),
             book=lambda: rules.price_book(settings.data),
+            tables=lambda: rules.dialect_tables(settings.data),
         )
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Reply:
@@ -63,8 +64,8 @@ class Local:
         known = {name: value for name, value in (params or {}).items() if value not in (None, [])}
         return asyncio.run(self._ask("GET", path, urlencode(known, doseq=True)))
 
-    def post(self, path: str, body: Mapping[str, Any] | bytes) -> Reply:
-        """The answer to an act."""
+    def post(self, path: str, body: Mapping[str, Any] | bytes, wait_s: float | None = None) -> Reply:
+        """The answer to an act, however long it takes."""
         sent = body if isinstance(body, bytes) else orjson.dumps(dict(body))
         return asyncio.run(self._ask("POST", *_parted(path), sent))
 

@@ -23,10 +23,10 @@ from analytics.slo import Slo
 from collector.dialects.table_files import TableError
 from collector.dialects.tables import Tables, load_tables
 from collector.errors import ConfigError
+from dashboards.api.remaps import DIALECTS
 from dashboards.app import Rules
 
 PRICES = "prices.toml"
-DIALECTS = "dialects"
 
 
 log = logging.getLogger(__name__)

@@ -239,6 +239,7 @@ def _application(
         start_id=waiting.start_id,
         not_ready=not_ready,
         book=lambda: runner.book,
+        tables=lambda: ingest.tables,
         quiet=runner.quiet,
         queue_bytes=ingest.queue_bytes,
         self_check=lambda: self_check.last,

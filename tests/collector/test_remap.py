@@ -78,16 +78,16 @@ def filled(path: Path, *bodies: tuple[Signal, bytes], tables: Tables = TABLES) -
     """A store that took these requests in with these tables."""
 
     async def send() -> None:
-        ingest = Ingest(store, b"k" * 32, tables=tables, clock_ns=lambda: NOW_NS)
+        ingest = Ingest(made, b"k" * 32, tables=tables, clock_ns=lambda: NOW_NS)
         ingest.start()
         for signal, body in bodies:
             await ingest.accept(signal, body, OPEN)
         await ingest.stop()
 
-    store = Store(path)
-    store.migrate("collector")
+    made = Store(path)
+    made.migrate("collector")
     asyncio.run(send())
-    return store
+    return made
 
 
 def rows(store: Store, sql: str) -> list[dict[str, Any]]:
