@@ -13,6 +13,8 @@ from collector.semconv import QUARANTINE, Flag
 CODING_AGENTS = ("claude-code", "codex", "gemini-cli")
 # Of these the log records name the session, but neither trace nor turn: they follow the clock among its runs.
 BY_SESSION = ("codex",)
+# Of these the log records of tool calls do not name the call: the second record of a tool is its second call.
+BY_TOOL = ("gemini-cli",)
 
 _FROM_LOG = pl.col("flags") & int(Flag.FROM_LOG) != 0
 _COUNTED = pl.col("flags") & int(QUARANTINE) == 0
@@ -114,17 +116,19 @@ def settle(spans: pl.DataFrame) -> pl.DataFrame:
         return spans
     model = pl.col("kind") == "llm.call"
     named = model & pl.col("response_hash").is_not_null()
+    by_tool = ~model & pl.col("dialect").is_in(BY_TOOL)
     acts = (
-        spans.filter(pl.col("run").is_not_null() & _COUNTED & (model | pl.col("call_hash").is_not_null()))
+        spans.filter(pl.col("run").is_not_null() & _COUNTED & (model | by_tool | pl.col("call_hash").is_not_null()))
         .filter(pl.col("kind").is_in(_ACTS))
         .with_columns(
             from_log=_FROM_LOG,
-            same_call=pl.when(~model).then("call_hash"),
+            same_call=pl.when(~model & ~by_tool).then("call_hash"),
+            same_tool=pl.when(by_tool).then("tool"),
             same_response_hash=pl.when(model).then("response_hash"),
             **{f"same_{c}": pl.when(model & ~named).then(c) for c in _SAME[1:]},
         )
     )
-    key = ["run", "kind", "same_call", *(f"same_{c}" for c in _SAME)]
+    key = ["run", "kind", "same_call", "same_tool", *(f"same_{c}" for c in _SAME)]
     acts = acts.with_columns(nth=pl.int_range(pl.len()).over(*key, "from_log", order_by=["start_ns", "row"]))
     echoes = acts.filter("from_log").select(*key, "nth", echo="row", told=pl.struct("status", "error_reason", *_TOLD))
     pairs = (

@@ -95,5 +95,6 @@ def _event(denied: Mapping[str, Any] | None = None, **entry: Any) -> Event:
     return Event(**entry, denied=(denied["attribute"], tuple(glob(text) for text in denied["like"])))
 
 
-def _meter(fields: Mapping[str, str] | None = None, **entry: Any) -> Meter:
-    return Meter(**entry, fields={value: field for field, value in (fields or {}).items()})
+def _meter(fields: Mapping[str, str | list[str]] | None = None, **entry: Any) -> Meter:
+    told = {field: [values] if isinstance(values, str) else values for field, values in (fields or {}).items()}
+    return Meter(**entry, fields={value: field for field, values in told.items() for value in values})

@@ -156,9 +156,9 @@ def _numbers(cells: Cells, bases: Small) -> tuple[usage.Numbers, Ints]:
     for field, (column, scale) in _SCALED.items():
         numbers.setdefault(column, (np.zeros(cells.n, np.int64), np.zeros(cells.n, np.bool_)))
         if found := cells.floats(field):
-            values, known = found[0] * scale, found[1] & (np.abs(found[0]) * scale < _MAX_SCALED)
+            values, known = found[0], found[1] & (np.abs(found[0]) < _MAX_SCALED / scale)
             earlier, has = numbers[column]
-            new = np.where(known, np.rint(np.where(known, values, 0.0)), 0).astype(np.int64)
+            new = np.rint(np.where(known, values, 0.0) * scale).astype(np.int64)
             numbers[column] = np.where(has, earlier, new), has | known
     cost, reported = numbers["reported_pusd"]
     no_usage = ~numbers["input_tokens"][1] & ~numbers["output_tokens"][1]

@@ -70,7 +70,8 @@ def _add(spans: Any, emitter: Emitter, record: Any) -> tuple[str, str] | None:
     traced = len(record.trace_id) == 16 and any(record.trace_id)
     around = record.span_id if traced and len(record.span_id) == 8 and any(record.span_id) else b""
     root = _id(8, emitter.name, session, turn, "run") if turn else b""
-    said = (_text(told, emitter.sequence), str(end_ns), _text(told, "call_id"), record.span_id.hex())
+    place = _text(told, emitter.sequence) if emitter.sequence else _content(record)
+    said = (place, str(end_ns), _text(told, "call_id"), record.span_id.hex())
     span = spans.spans.add(
         trace_id=record.trace_id if traced else _id(16, emitter.name, session, turn),
         span_id=root if event.starts_run and root else _id(8, emitter.name, session, name, *said),
@@ -96,6 +97,12 @@ def _id(size: int, *parts: str) -> bytes:
     """An id made of texts, never all zero."""
     digest = hashlib.blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=size, person=b"log record")
     return digest.digest() if any(digest.digest()) else b"\1" * size
+
+
+def _content(record: Any) -> str:
+    """What tells records apart that have no place in their session: all their attributes, in any order."""
+    parts = sorted(a.SerializeToString(deterministic=True) for a in record.attributes)
+    return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 
 
 def _text(told: dict[bytes, Any], key: str) -> str:

@@ -14,6 +14,7 @@ from tests.collector.captures import table
 
 CLAUDE = "com.anthropic.claude_code.events"
 CODEX = "codex_otel.log_only"
+GEMINI = "gemini-cli"
 NOW_NS = 1_795_240_000 * 10**9
 TURN = {"session.id": "s", "prompt.id": "p"}
 
@@ -140,6 +141,64 @@ def test_codex_refusals_differ_from_failures() -> None:
     refused = tool | {"output": "approval policy is Never; reject command - you cannot ask"}
     told = rows(tool | {"output": "no such file"}, refused, tool | {"success": "true", "output": "ok"}, scope=CODEX)
     assert [r["status"] for r in told] == ["error", "denied", "ok"]
+
+
+def gemini(event: str, **attributes: Any) -> dict[str, Any]:
+    """A record of Gemini CLI's third prompt."""
+    return {"event.name": f"gemini_cli.{event}", "session.id": "s", "prompt_id": "s########2"} | attributes
+
+
+def test_gemini_counts_thoughts_beside_its_output() -> None:
+    """The output is what was said: thoughts are added; cached tokens are part of the input. A prompt is a run."""
+    used = {"input_token_count": 100, "output_token_count": 7, "cached_content_token_count": 40}
+    used |= {"thoughts_token_count": 5, "tool_token_count": 0, "total_token_count": 112, "status_code": 200}
+    run, call = rows(
+        gemini("user_prompt", prompt_length=4),
+        gemini("api_response", model="gemini-2.5-pro", duration_ms=900, finish_reasons="stop", **used),
+        scope=GEMINI,
+    )
+    assert (run["kind"], run["agent"], run["named_session"], run["named_run_ref"]) == (
+        "agent.run",
+        "gemini-cli",
+        "s",
+        "s########2",
+    )
+    assert call["parent_id"] == run["span_id"]
+    assert (call["kind"], call["model"], call["provider"]) == ("llm.call", "gemini-2.5-pro", "gcp.gemini")
+    assert (call["input_tokens"], call["cache_read_tokens"]) == (100, 40)
+    assert (call["output_tokens"], call["reasoning_tokens"]) == (12, 5)
+
+
+def test_gemini_tells_failures_and_refusals() -> None:
+    """A failed request, a failed tool and one that the user rejected; records of one moment stay apart."""
+    tool = {"function_name": "run_shell_command", "function_args": '{"command": "ls"}', "tool_type": "native"}
+    told = rows(
+        gemini("api_error", model="gemini-2.5-pro", error="quota", error_type="ApiError", status_code=429),
+        gemini("tool_call", success=True, decision="auto_accept", mcp_server_name="files", **tool),
+        gemini("tool_call", success=False, error="exit 1", error_type="shell_execute_error", **tool),
+        gemini("tool_call", success=False, decision="reject", **tool),
+        scope=GEMINI,
+        time_unix_nano=NOW_NS,
+    )
+    assert [(r["kind"], r["status"]) for r in told] == [
+        ("llm.call", "error"),
+        ("tool.call", "ok"),
+        ("tool.call", "error"),
+        ("tool.call", "denied"),
+    ]
+    assert (told[0]["error_reason"], told[1]["tool"], told[1]["tool_server"]) == (
+        "upstream_rate_limited",
+        "run_shell_command",
+        "files",
+    )
+    assert len({r["span_id"] for r in told}) == 4
+
+
+def test_gemini_tells_a_call_twice() -> None:
+    """The request before it and the record in the words of the conventions add nothing."""
+    again = {"event.name": "gen_ai.client.inference.operation.details", "session.id": "s"}
+    found = spans_of_logs(body(gemini("api_request"), again, gemini("brand_new"), scope=GEMINI))
+    assert found.others == {REDUNDANT: 2, UNKNOWN: 1}
 
 
 @given(

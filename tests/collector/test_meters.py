@@ -69,6 +69,13 @@ def test_the_latest_cumulative_value_counts(store: Store) -> None:
     assert counted(store, *exports, restarted) == [13]
 
 
+def test_two_kinds_may_fill_one_field(store: Store) -> None:
+    """Gemini CLI counts thoughts beside its output: both are output."""
+    name = "gemini_cli.token.usage"
+    assert counted(store, *(body((0, 10, 5), name=name, type=kind) for kind in ("output", "thought", "tool"))) == [10]
+    assert rows(store, "SELECT DISTINCT field FROM metric_sums") == [("output_tokens",)]
+
+
 def test_series_are_told_apart_by_all_attributes(store: Store) -> None:
     """Points that differ in any attribute are other series: both count."""
     assert counted(store, body((0, 10, 5)), body((0, 10, 6), query_source="subagent")) == [11]
