@@ -91,6 +91,7 @@ def protect(batch: Normalised, parts: ToolParts, hasher: Hasher, reasons: Reason
     flags = np.zeros(n, np.int64)
 
     args = _content(attributes, batch.content["args"], n)
+    args = _Column(args.codes, [unwrapped(v) for v in args.values])
     shapes, paging = _shapes(args.values, hasher)
     columns["args_hash"] = args.spread(hasher.many("content", args.values), 0)
     columns["args_shape"] = args.spread(shapes, 0)

@@ -25,6 +25,7 @@ MAX_REMEMBERED = 1_024  # ... and of one whose result is remembered
 
 _JSON_WORDS = {"'": '"', "None": "null", "True": "true", "False": "false"}
 _WORDS = re.compile(r"'|\b(?:None|True|False)\b")
+_WORD = re.compile(r"[\w.:/-]{1,200}")
 
 
 class Rows:
@@ -173,9 +174,13 @@ def quoting(values: pa.BinaryArray, words: Iterable[str]) -> Bools:
 
 
 def at_path(document: Any, path: tuple[str, ...]) -> str | None:
-    """The scalar at `path` of a parsed value, as text; None without one."""
+    """The scalar at `path` of a parsed value, as text; None without one. A step `~mark` is the word behind the last
+    `mark` of a text, as Python prints objects."""
     for step in path:
-        if isinstance(document, dict):
+        if step[0] == "~" and isinstance(document, str):
+            found = _WORD.match(document, document.rfind(step[1:]) + len(step) - 1) if step[1:] in document else None
+            document = found and found[0]
+        elif isinstance(document, dict):
             document = document.get(step)
         elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
             document = document[int(step)]

@@ -39,6 +39,14 @@ _FLAT = re.compile(
 _FLAT_CALL = re.compile(
     r"(contents\.\d+|tool_calls\.\d+|function_call)\.(?:tool_call\.)?(?:function\.)?(id|name|arguments)"
 )
+# How a wrapping begins, and where in it the content stands.
+_WRAPPINGS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
+    (b'{"type": "tool"', ("data", "content")),
+    (b'{"output": {"lc"', ("output", "kwargs", "content")),
+    (b'{"output":{"content"', ("output", "content")),
+    (b'{"lc"', ("kwargs", "content")),
+    (b'{"input_str"', ("inputs",)),
+)
 _ERROR_TEXT = re.compile(r"\s*(?:error|exception|traceback)\b", re.IGNORECASE)
 _OUTPUT = ("output", "completion", "choice", "response", "result", "final")
 
@@ -268,16 +276,23 @@ def _place(key: str) -> Place:
     return Place(is_output, number, call[1], call[2]) if call else Place(is_output, number, None, rest)
 
 
-def unwrapped(result: bytes) -> bytes:
-    """A tool's result without the message around it: LangChain sends `{"type": "tool", "data": {"content": ...}}` with
-    ids of its own in it, which would make every result look new."""
-    if not result.startswith(b'{"type": "tool"'):
-        return result
+def unwrapped(content: bytes) -> bytes:
+    """A tool's arguments or result without what LangChain and those who record it wrap around them: ids and step
+    numbers in there would make everything look new."""
+    for start, path in _WRAPPINGS:
+        if content.startswith(start):
+            break
+    else:
+        return content
     try:
-        content = orjson.loads(result)["data"]["content"]
+        inner = orjson.loads(content)
+        for step in path:
+            inner = inner[step]
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return result
-    return content.encode() if isinstance(content, str) else orjson.dumps(content)
+        return content
+    if inner is None:
+        return content
+    return inner.encode() if isinstance(inner, str) else orjson.dumps(inner)
 
 
 def failure(result: str, reasons: Sequence[tuple[str, re.Pattern[str]]]) -> str | None:
