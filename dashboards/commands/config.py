@@ -58,6 +58,8 @@ def _examples() -> dict[str, str]:
     examples = {FILE_NAME: _settings_example()}
     examples["prices.toml"] = data.joinpath("prices.example.toml").read_text()
     examples["owners.toml"] = data.joinpath("owners.example.toml").read_text()
+    examples["maintenance.toml"] = data.joinpath("maintenance.example.toml").read_text()
+    examples["tenants.toml"] = data.joinpath("tenants.example.toml").read_text()
     examples["reports.toml"] = data.joinpath("reports.example.toml").read_text()
     examples["alerts.toml"] = data.joinpath("alerts.toml").read_text()
     examples["dialects/example.toml"] = resources.files("collector").joinpath("dialects/example.toml").read_text()

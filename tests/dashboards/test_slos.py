@@ -72,7 +72,7 @@ def test_the_pages_show_both_figures(client: TestClient) -> None:
     assert "Planned maintenance" not in other
     assert "<b>&#34;4711" not in page
     assert "4711" in page
-    assert "month (Europe/Rome), until 20" in other
+    assert "each month (Europe/Rome), this one until 20" in other
     lines = client.get("/slos?csv=slos").text.splitlines()
     assert "budget_left_with_maintenance" in lines[0]
     assert len(lines) == 3
