@@ -85,8 +85,9 @@ def refresh(store: Store, now_ns: int) -> int:
         hours_until = (now_ns // MINUTE_NS - LATE_MINUTES) // HOUR * HOUR
         mark = mark or Mark(min(quiet), hours_until, max(quiet) + 1)
         hours_until = max(hours_until, mark.hours_until)
+        _name_groups(c)
         written = _sum_again(c, sorted({mark.bin_of(minute) for minute in quiet}), mark.hours_until)
-        written += c.execute(_FOLD, {"hours_until": hours_until}).fetchall()[0][0]
+        written += c.execute(_FOLD, [hours_until]).fetchall()[0][0]
         c.execute("DELETE FROM cost_bins WHERE minutes = 1 AND minute < ?", [hours_until])
         c.execute("DELETE FROM cost_bin_marks")
         first = min([mark.first, *quiet]) // HOUR * HOUR  # no call lies before, else its minute were touched
@@ -138,36 +139,40 @@ DELETE FROM touched_cost_minutes
 WHERE minute IN (SELECT minute FROM touched_cost_minutes GROUP BY minute HAVING max(touched_ns) <= ?)
 RETURNING minute
 """
-# A description may have several ids: a bin keeps one of them.
-_INSERT = """
-INSERT INTO cost_bins BY NAME
-WITH sums AS ({sums}),
-named AS (
-    SELECT minute, minutes, min(call_group) AS call_group, {summed}, g.* EXCLUDE (call_group)
-    FROM sums JOIN call_groups g USING (call_group)
-    GROUP BY ALL
+# A description may have several ids (see collector.dimensions): bins keep the first of them.
+_NAME = """
+INSERT INTO first_groups
+SELECT * FROM (
+    SELECT call_group, min(call_group) OVER (PARTITION BY {columns}) AS first_group FROM call_groups
 )
-SELECT minute, minutes, call_group, {names} FROM named
+WHERE call_group > ?
 """
-_AGAIN = _INSERT.format(
-    sums=f"""
-    SELECT w.minute, w.minutes, call_group, {_SUMMED}
-    FROM ({CALLS.replace("owned_calls()", "(SELECT *, true AS counted FROM calls)")}) c
-    JOIN wanted_bins w ON w.minute = if(c.start_ns < $hours_ns, c.start_ns // {HOUR * MINUTE_NS} * {HOUR},
-        c.start_ns // {MINUTE_NS})
-    WHERE c.start_ns >= $from_ns AND c.start_ns < $to_ns
-    GROUP BY ALL""",
-    summed=_SUMMED,
-    names=", ".join(_SUMS),
-)
-_FOLD = _INSERT.format(
-    sums=f"""
-    SELECT minute // {HOUR} * {HOUR} AS minute, {HOUR} AS minutes, call_group, {_SUMMED}
-    FROM cost_bins WHERE minutes = 1 AND minute < $hours_until
-    GROUP BY ALL""",
-    summed=_SUMMED,
-    names=", ".join(_SUMS),
-)
+_AGAIN = f"""
+INSERT INTO cost_bins BY NAME
+SELECT w.minute, w.minutes, first_group AS call_group, {_SUMMED}
+FROM ({CALLS.replace("owned_calls()", "(SELECT *, true AS counted FROM calls)")}) c
+JOIN first_groups USING (call_group)
+JOIN wanted_bins w ON w.minute = if(c.start_ns < $hours_ns, c.start_ns // {HOUR * MINUTE_NS} * {HOUR},
+    c.start_ns // {MINUTE_NS})
+WHERE c.start_ns >= $from_ns AND c.start_ns < $to_ns
+GROUP BY ALL
+"""
+_FOLD = f"""
+INSERT INTO cost_bins BY NAME
+SELECT minute // {HOUR} * {HOUR} AS minute, {HOUR} AS minutes, call_group, {_SUMMED}
+FROM cost_bins WHERE minutes = 1 AND minute < ?
+GROUP BY ALL
+"""
+
+
+def _name_groups(c: Cursor) -> None:
+    """Find the first id of descriptions that are new."""
+    ((known, last),) = c.execute(
+        "SELECT (SELECT coalesce(max(call_group), -1) FROM first_groups), (SELECT max(call_group) FROM call_groups)"
+    ).fetchall()
+    if last is not None and last > known:
+        columns = [f'"{name}"' for name in c.sql("FROM call_groups LIMIT 0").columns if name != "call_group"]
+        c.execute(_NAME.format(columns=", ".join(columns)), [known])
 
 
 def _sum_again(c: Cursor, wanted: Sequence[Extent], hours_until: int) -> int:
