@@ -95,6 +95,16 @@ def test_mistakes_of_calendars_are_told(tmp_path: Path, old: str, new: str, told
         openslo.load(_write(tmp_path, bad=_calendar(CALENDAR.replace(old, new))))
 
 
+def test_days_of_tenants_are_events(tmp_path: Path) -> None:
+    """An objective over what a tenant spends in a day loads as docs/slo.md shows it; a day has no agent."""
+    text = COST.replace("events: runs", "events: tenant_days").replace("measure: cost_usd", "measure: spent_usd")
+    assert text.count("tenant_days") == text.count("spent_usd") == 1
+    (slo,) = openslo.load(_write(tmp_path, a=text))
+    assert (slo.source, slo.good) == ("tenant_days", (Condition("spent_usd", "lte", ("0.5",)),))
+    with pytest.raises(ConfigError, match=r"group_by\[0\] = 'agent': must be one of tenant$"):
+        openslo.load(_write(tmp_path, a=text.replace("[tenant]", "[agent]")))
+
+
 def test_indicator_of_another_document(tmp_path: Path) -> None:
     """indicatorRef finds an SLI of any file; other OpenSLO kinds are tolerated."""
     sli = """

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.dialects.engine import normalise
 from collector.dialects.tables import FIELD_TYPES
 from collector.dialects.usage import BASES, EXCLUSIVE, INCLUSIVE, MAX_TOKENS, UNKNOWN, canonical
+from collector.otlp.columns import decode
 from collector.semconv import Flag
+from tests.collector.spans import request
 
 READ = [name for name, kind in FIELD_TYPES.items() if kind == "int"]
 PARTS = ("cache_read_tokens", "cache_write_tokens")
@@ -88,6 +91,43 @@ def test_totals_always_hold_their_parts(reported: dict[str, int], basis: int, an
     if "output_tokens" in found:
         assert found["output_tokens"] >= found.get("reasoning_tokens", 0)
     assert not found["flags"] & Flag.USAGE_ABSURD
+
+
+@pytest.mark.parametrize(
+    ("said", "hit"),
+    [
+        ({"gen_ai.response.cache_hit": True}, True),
+        ({"llm.cache.hit": "HIT"}, True),
+        ({"gen_ai.cache.hit": 1}, True),
+        ({"gen_ai.cache.hit": False}, False),
+        ({"gen_ai.cache.hit": "miss"}, False),
+        ({"gen_ai.cache.hit": True, "gen_ai.usage.cache_read.input_tokens": 3}, False),
+        ({"gen_ai.cache.hit": True, "gen_ai.usage.cache_read.input_tokens": 0}, True),
+        ({"cache_hit": True}, False),
+        ({"gen_ai.cache.hit": True, "gen_ai.operation.name": "execute_tool"}, False),
+        ({}, False),
+    ],
+)
+def test_a_cache_of_responses_is_told_from_one_of_prompts(said: dict[str, object], hit: bool) -> None:
+    """A model call says that a cache answered it; one that read cached tokens was billed, whatever it says."""
+    usage = {"gen_ai.provider.name": "openai", "gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 2}
+    batch = normalise(decode([request({"gen_ai.operation.name": "chat"} | usage | said)]))
+    assert bool(batch.flags[0] & Flag.CACHE_HIT) == hit
+
+
+@pytest.mark.parametrize(
+    ("scope", "span"),
+    [
+        ("", {"name": "llm.call", "model": "gpt-4o", "prompt_tokens": 9, "cache_hit": True}),
+        ("litellm", {"metadata.cache_hit": "True"}),
+        ("litellm", {"hidden_params": '{"cache_hit": true}'}),
+    ],
+)
+def test_gateways_say_it_in_their_own_words(scope: str, span: dict[str, object]) -> None:
+    """The own dialect's attribute, and LiteLLM's metadata, also inside its JSON."""
+    call = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 9}
+    batch = normalise(decode([request(call | span, scope=scope)]))
+    assert batch.flags[0] & Flag.CACHE_HIT
 
 
 @given(st.sampled_from(READ), st.one_of(st.integers(max_value=-1), st.integers(min_value=MAX_TOKENS + 1)))

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from collector.identity import SCOPES, Credential, Keys
 from collector.settings import Settings
 from collector.store import Store
+from collector.telemetry import REGISTRY
 from dashboards.api import ROUTERS
 from dashboards.app import Rules, create_app
 from dashboards.door import OPEN_FOLDER, OPEN_PATHS, TENANT_LISTINGS, TENANT_RUNS
@@ -73,6 +74,14 @@ def test_a_run_of_another_tenant_does_not_exist(client: TestClient, store: Store
     assert client.get(own).json()["tenant"] == tenants[0]
     assert {span["tenant"] for span in client.get(f"{own}/spans").json()["items"]} == {tenants[0]}
     assert [client.get(path).status_code for path in (other, f"{other}/spans", "/api/v1/runs/none")] == [404] * 3
+
+
+def test_refusals_are_counted(client: TestClient) -> None:
+    """A request without a key adds to auth_failures_total by its reason."""
+    labels = {"reason": "unauthenticated"}
+    before = REGISTRY.get_sample_value("auth_failures_total", labels) or 0
+    assert client.get("/api/v1/runs", headers={"authorization": "Bearer not-a-key-at-all"}).status_code == 401
+    assert REGISTRY.get_sample_value("auth_failures_total", labels) == before + 1
 
 
 def test_everything_else_is_refused(client: TestClient) -> None:
