@@ -22,7 +22,7 @@ NUMBERS = tuple(c for c in NUMBER_COLUMNS if c not in ("args_bytes", "result_byt
 ROWS = pa.schema([("place", pa.int64()), *((c, pa.int64()) for c in ("facet", "flags", *NUMBERS))])
 
 _PARTS = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
-_USAGE_FLAGS = int(Flag.USAGE_ABSURD | Flag.USAGE_ASSUMED)
+_USAGE_FLAGS = int(Flag.USAGE_ABSURD | Flag.USAGE_ASSUMED | Flag.AGGREGATE)
 _KIND, _DIALECT = FACET_COLUMNS.index("kind"), FACET_COLUMNS.index("dialect")
 
 
@@ -46,8 +46,10 @@ def reread(rows: pa.Table, reader: Reader, known: Known) -> tuple[pa.Table, int]
     old = {name: rows[name].to_numpy() for name in ("place", "facet", "source", "flags", *NUMBERS)}
     clues, clue = _clues(rows["attributes"], reader)
     has = clue > 0
-    split = np.any([old[name] > 0 for name in _PARTS], axis=0)  # totals hold these parts already: not read again
-    tokens = {name: np.where(has & ~split, old[name], -1) for name in TOKENS}
+    # Totals that hold their parts already, and usage that was not believed, are not read again.
+    settled = np.any([old[name] > 0 for name in _PARTS], axis=0) | (old["flags"] & int(Flag.USAGE_ABSURD) > 0)
+    counts = has & ~settled
+    tokens = {name: np.where(counts, old[name], -1) for name in TOKENS}
     facet_ids, facet = np.unique(old["facet"], return_inverse=True)
     source_ids, source = np.unique(old["source"], return_inverse=True)
     codes, first = combine([facet, source, clue, *tokens.values()])  # type: ignore[list-item]
@@ -66,9 +68,8 @@ def reread(rows: pa.Table, reader: Reader, known: Known) -> tuple[pa.Table, int]
         values, is_known = read.numbers[name]
         top = np.iinfo(np.int64 if name in ("reported_pusd", "first_token_ns") else np.int32).max
         told = np.where(is_known, values, -1).clip(-1, top)[codes]
-        takes = has & is_known[codes] & ~(split if name in TOKENS else False)
-        new[name] = np.where(takes, told, old[name])
-    new["flags"] = _flags(old, new, read.flags[codes], known)
+        new[name] = np.where(is_known[codes] & (counts if name in TOKENS else has), told, old[name])
+    new["flags"] = _flags(old, new, np.where(counts, read.flags[codes], -1), known)
     differs = np.any([new[name] != old[name] for name in ("facet", "flags", *NUMBERS)], axis=0)
     bare = np.array([is_unknown(known.facets[i]) for i in facet_ids.tolist()], np.bool_)[facet] & ~has & ~differs
     at = np.flatnonzero(differs)
@@ -103,13 +104,12 @@ def _facets(ids: Ints, codes: npt.NDArray[np.int32], rows: list[Row], known: Kno
 
 
 def _flags(old: dict[str, Any], new: dict[str, Any], read: Ints, known: Known) -> Ints:
-    """Flags of the usage: as read where tokens changed; and whether it is an aggregate, where that or the kind did."""
-    counted = np.any([new[name] != old[name] for name in TOKENS], axis=0)
-    flags = np.where(counted, old["flags"] & ~_USAGE_FLAGS | read & _USAGE_FLAGS, old["flags"])
+    """Flags of the usage: as `read`, or where that is -1 whether it is an aggregate now that the kind is another."""
     ids, at = np.unique(np.concatenate([old["facet"], new["facet"]]), return_inverse=True)
     kind = np.array([KINDS.index(known.facets[i][_KIND]) for i in ids.tolist()])[at]
-    was, now = kind[: len(flags)], kind[len(flags) :]
+    was, now = kind[: len(read)], kind[len(read) :]
     used = (new["input_tokens"] >= 0) | (new["output_tokens"] >= 0)
     aggregate = np.where(used & (now != KINDS.index("llm.call")), int(Flag.AGGREGATE), 0)
-    restated: Ints = np.where(counted | (was != now), flags & ~int(Flag.AGGREGATE) | aggregate, flags)
-    return restated
+    judged = np.where(was != now, old["flags"] & ~int(Flag.AGGREGATE) | aggregate, old["flags"])
+    flags: Ints = np.where(read >= 0, old["flags"] & ~_USAGE_FLAGS | read & _USAGE_FLAGS, judged)
+    return flags

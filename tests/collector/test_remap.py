@@ -1,6 +1,7 @@
 """Remapping: what was kept is read as if it arrived today, nothing else changes, and all of it can be taken back."""
 
 import asyncio
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from collector.dialects.tables import Tables, load_tables
 from collector.identity import Credential
 from collector.ingest import Ingest
 from collector.otlp.answers import Signal
-from collector.remap import Change, RemapError, preview, remap, undo
+from collector.remap import KEEP_NS, Change, RemapError, preview, remap, undo
 from collector.semconv import Flag
 from collector.store import Store
 from tests.collector.captures import SHARED
@@ -135,6 +136,60 @@ def test_what_was_kept_is_read_as_if_it_arrived_today(store: Store, tables: Tabl
     assert (think["input_tokens"], think["cache_read_tokens"], think["reported_pusd"]) == (30, 20, 25 * 10**10)
     assert rows(store, DETAILS)[0]["flags"] & Flag.AGGREGATE
     fresh.close()
+
+
+def test_any_span_whose_clues_stay_is_read_as_if_it_arrived_today(tmp_path: Path, tables: Tables) -> None:
+    """Spans with any of the attributes, and with odd values of them, become what they are in a store that knew them."""
+    chance = random.Random(7)
+    odd: dict[str, list[Any]] = {
+        "acme.step": ["run", "think", "do", "nothing"],
+        "acme.model": ["brain-1", "b/2", "b:3"],
+        "acme.provider": ["inhouse", "openai"],
+        "acme.tool": ["fetch", "send_mail"],
+        "acme.agent": ["shopper"],
+        "acme.tokens.in": [0, 1, 10**6, 10**10, -3, 2.5],
+        "acme.tokens.out": [0, 7, 10**9 + 1],
+        "acme.tokens.cached": [0, 4],
+        "acme.cost_usd": [0, 0.1, 1e-9, 5],
+        "gen_ai.conversation.id": ["s-1"],
+        "code": [0, 1, 2],
+        "kind": [1, 2, 3],
+        "name": ["think", "gpt 5", "a@example.com"],
+    }
+    spans = [{k: chance.choice(v) for k, v in odd.items() if chance.random() < 0.6} for _ in range(400)]
+    body = request(*spans, scope="acme.agents")
+    old, new = (
+        filled(tmp_path / "a.duckdb", ("traces", body)),
+        filled(tmp_path / "b.duckdb", ("traces", body), tables=tables),
+    )
+    remap(old, tables, *EVER, actor="test", now_ns=NOW_NS)
+    assert rows(old, DETAILS) == rows(new, DETAILS)
+    old.close()
+    new.close()
+
+
+def test_a_remap_that_fails_changes_nothing(store: Store, tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans, descriptions, audit and the list of traces are as before, and the next attempt works."""
+    everything = (LOG, "FROM facets ORDER BY facet", "FROM remaps", "FROM remap_changes", "FROM remapped_traces")
+    before = [rows(store, sql) for sql in everything]
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="disk full"):
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError("disk full")
+
+        broken.setattr("collector.remap._audit", full)
+        remap(store, tables, *EVER, actor="test", now_ns=NOW_NS)
+    assert [rows(store, sql) for sql in everything] == before
+    assert remap(store, tables, *EVER, actor="test", now_ns=NOW_NS).remap == 1
+
+
+def test_old_changes_are_forgotten(store: Store, tables: Tables) -> None:
+    """After 90 days a remap can no longer be taken back; its audit stays."""
+    remap(store, tables, *EVER, actor="test", now_ns=NOW_NS)
+    remap(store, tables, *EVER, actor="test", now_ns=NOW_NS + KEEP_NS + 1)
+    with pytest.raises(RemapError, match="90 days"):
+        undo(store, 1, actor="test", now_ns=NOW_NS)
+    assert len(rows(store, "FROM remaps")) == 2
 
 
 def test_a_preview_writes_nothing_and_tells_what_a_remap_does(store: Store, tables: Tables) -> None:
