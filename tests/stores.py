@@ -1,6 +1,7 @@
 """Stores for tests and for looking at pages: an empty one and one full of synthetic runs, always the same."""
 
 import random
+from datetime import date
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -10,6 +11,8 @@ import pyarrow as pa
 from analytics import openslo
 from analytics.alert_settings import AlertSettings, Target
 from analytics.evaluate import evaluate
+from analytics.pricing.book import PriceBook
+from analytics.pricing.entries import ModelEntry, ToolEntry
 from analytics.slo import Slo
 from collector.store import Cursor, Store, insert
 from tests.scenarios import AGENTS, SCENARIOS, large, plain
@@ -140,6 +143,20 @@ def demo_alerting(store: Store, now_ns: int = DEMO_NOW_NS) -> tuple[tuple[Slo, .
         until = now_ns + 90 * SECOND
         c.execute("INSERT INTO alert_targets VALUES ('ops-webhook', 5, ?, NULL, 'connection refused')", [until])
     return slos, settings
+
+
+def demo_book() -> PriceBook:
+    """The price list under negotiated prices: of a model, of one tenant's long batches, and of a search tool."""
+    usd = {"input": Decimal("0.20"), "cache_read": Decimal("0.02"), "output": Decimal("1.60")}
+    long = {"input": Decimal(5), "output": Decimal(18)}
+    model, tenant = "claude-sonnet-4-5*", "acme"
+    return PriceBook.seeded(
+        [
+            ModelEntry("gpt-5-mini*", usd, provider="openai", valid_from=date(2026, 1, 1), valid_to=date(2026, 12, 31)),
+            ModelEntry(model, long, "anthropic", tenant, context="batch", above_input_tokens=200_000),
+            ToolEntry("web_search", {"call": Decimal("0.01"), "result_bytes": Decimal("0.02")}, server="search-*"),
+        ]
+    )
 
 
 def a_run_id(store: Store, where: str) -> str:

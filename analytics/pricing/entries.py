@@ -1,5 +1,7 @@
 """Price files: the user's negotiated prices (`prices.toml`) and frozen books, one format for both."""
 
+import glob
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ WIDER: dict[str, tuple[str, ...]] = {
     "output_audio": ("output",),
 }
 """Kinds of tokens that can have a price. Without one of its own a kind costs what the next wider kind costs."""
+
+_HIDDEN = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]')
 
 Tiers = tuple[tuple[int, Mapping[str, Decimal]], ...]
 """Prices by context length: (holds above this many input tokens, USD by kind: per million tokens, per `request`).
@@ -104,6 +108,20 @@ def load_frozen(path: Path) -> tuple[str, list[Entry]]:
     if not isinstance(version, str) or not version:
         raise PriceFileError(f'{path}: version is missing: begin the file with version = "name and date"')
     return version, _entries(path, document)
+
+
+def entry_for(provider: str | None, model: str) -> str:
+    """The entry of a `prices.toml` for a model without a price. Each `...` stands for an amount: the file is refused as
+    long as one is in it, so that no call is ever priced at nothing by mistake.
+    """
+    names = [("provider", provider), ("model", glob.escape(model))]
+    lines = [f"{key} = {_quoted(name)}" for key, name in names if name]
+    return "\n".join(["[[model]]", *lines, "usd_per_million_tokens = { input = ..., output = ... }"])
+
+
+def _quoted(name: str) -> str:
+    """A TOML string in which nothing is hidden: quotes, controls and marks that reorder text are written as codes."""
+    return '"' + _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", name) + '"'
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ NAVIGATION = (
     ("Overview", "/", "overview"),
     ("Runs", "/runs", "runs"),
     ("Cost", "/cost", "cost"),
+    ("Prices", "/prices", "prices"),
     ("Findings", "/findings", "findings"),
     ("SLOs", "/slos", "slos"),
     ("Alerts", "/alerts", "alerts"),

@@ -31,6 +31,7 @@ def page(request: Request) -> Response:
         slos=len(state.slos),
         targets=len(state.alerts.targets),
         version=state.version,
+        refused=state.refused,
     )
 
 

@@ -1,6 +1,6 @@
 // Keyboard: / search, j k move, Enter open, g + letter go to a page, t theme, ? help. And the small buttons.
 (() => {
-  const PAGES = { o: "/", r: "/runs", c: "/cost", f: "/findings", s: "/slos", a: "/alerts", q: "/quality" };
+  const PAGES = { o: "/", r: "/runs", c: "/cost", p: "/prices", f: "/findings", s: "/slos", a: "/alerts", q: "/quality" };
   const help = document.getElementById("help");
   let going = false;
 

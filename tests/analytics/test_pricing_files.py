@@ -7,9 +7,11 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from analytics.pricing import PriceBook, PriceFileError, load_overrides
-from analytics.pricing.entries import ModelEntry, ToolEntry
+from analytics.pricing.entries import ModelEntry, ToolEntry, entry_for, matches
 
 EXAMPLE = resources.files("analytics").joinpath("data/prices.example.toml").read_text(encoding="utf-8")
 
@@ -123,3 +125,24 @@ def test_a_frozen_book_needs_a_version(path: Path) -> None:
     path.write_text("[[model]]\nmodel='x'\nusd_per_request=1")
     with pytest.raises(PriceFileError, match="version is missing: begin the file with"):
         PriceBook.frozen(path)
+
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).map(str.strip).filter(bool)
+
+
+@given(provider=st.none() | NAMES, model=NAMES)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_the_entry_for_a_model_means_that_model(tmp_path: Path, provider: str | None, model: str) -> None:
+    """Whatever its name holds: quotes, globs, controls, marks that reorder text. As long as it has no amounts it is
+    refused."""
+    path = tmp_path / "prices.toml"
+    text = entry_for(provider, model)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(PriceFileError):
+        load_overrides(path)
+    path.write_text(text.replace("{ input = ..., output = ... }", "{ input = 1, output = 2 }"), encoding="utf-8")
+    (entry,) = load_overrides(path)
+    assert isinstance(entry, ModelEntry)
+    assert entry.provider == provider
+    assert matches(entry.model, model)
+    assert not matches(entry.model, model + "x")

@@ -4,17 +4,19 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
+from analytics.pricing.book import PriceBook
 from collector.settings import Settings
 from collector.store import Store
 from dashboards.app import Rules, create_app
 from tests.conftest import ROOT, Program
-from tests.stores import DEMO_NOW_NS, demo_alerting, demo_store, empty_store
+from tests.stores import DEMO_NOW_NS, demo_alerting, demo_book, demo_store, empty_store
 
 QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
@@ -76,10 +78,12 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]
     demo = demo_store(tmp_path_factory.mktemp("demo") / "spanledger.duckdb", large_run_spans=2000)
     empty = empty_store(tmp_path_factory.mktemp("empty") / "spanledger.duckdb")
     rules = {"demo": Rules(*demo_alerting(demo)), "empty": Rules()}
+    books = {"demo": demo_book(), "empty": PriceBook.seeded()}
     servers = []
     sites = {}
     for name, store in (("demo", demo), ("empty", empty)):
-        app = create_app(store, Settings(), rules=rules[name], clock=lambda: DEMO_NOW_NS)
+        book = partial(books.__getitem__, name)
+        app = create_app(store, Settings(), rules=rules[name], book=book, clock=lambda: DEMO_NOW_NS)
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

@@ -8,7 +8,7 @@ from tests.stores import a_run_id
 
 pytestmark = pytest.mark.slow
 
-PATHS = ("/", "/runs", "/cost", "/findings", "/slos", "/alerts", "/quality", "/settings")
+PATHS = ("/", "/runs", "/cost", "/prices", "/findings", "/slos", "/alerts", "/quality", "/settings")
 DETAILS = {
     "run-loop": "/runs/{findings > 0 AND wasted_pusd > 0}",
     "run-agents": "/runs/{len(agents) > 0}",
@@ -17,6 +17,7 @@ DETAILS = {
     "run-hostile": "/runs/{agent LIKE 'an-agent%'}",
     "run-large": "/runs/{agent = 'large-run'}",
     "slo": "/slos/run-success",
+    "prices-preview": "/prices?preview=1&from=2026-11-12",
 }
 SCREENS = [(width, theme) for width in (1440, 390) for theme in ("light", "dark")]
 

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from collector.settings import Settings
 from collector.store import Store
 from dashboards.app import Rules, create_app
-from tests.stores import DEMO_NOW_NS, demo_alerting, demo_store, empty_store
+from tests.stores import DEMO_NOW_NS, demo_alerting, demo_book, demo_store, empty_store
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def pages(store: Store) -> Iterator[TestClient]:
     """A client of the pages over the demo store; the clock stands still."""
     rules = Rules(*demo_alerting(store))
-    app = create_app(store, Settings(), rules=rules, clock=lambda: DEMO_NOW_NS)
+    app = create_app(store, Settings(), rules=rules, book=demo_book, clock=lambda: DEMO_NOW_NS)
     with TestClient(app, base_url="http://localhost") as client:
         yield client
 

@@ -15,8 +15,8 @@ from dashboards.pages.frame import FIRST_SPAN
 from tests.markup import Markup
 from tests.stores import HOSTILE, a_run_id
 
-PATHS = ("/", "/runs", "/cost", "/findings", "/slos", "/alerts", "/quality", "/settings")
-LINKED = re.compile(r"^/(runs|cost|findings|slos|alerts|quality|settings)?(\?|$|/)")
+PATHS = ("/", "/runs", "/cost", "/prices", "/findings", "/slos", "/alerts", "/quality", "/settings")
+LINKED = re.compile(r"^/(runs|cost|prices|findings|slos|alerts|quality|settings)?(\?|$|/)")
 
 
 def run_paths(store: Store) -> list[str]:
