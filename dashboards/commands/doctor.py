@@ -77,9 +77,10 @@ def _rules(settings: Settings) -> Finding:
         require_keys_off_loopback(settings.host, settings)
         ruled = rules.load(settings.data)
         version = rules.price_book(settings.data).version
+        own = len(rules.dialect_tables(settings.data).own)
     except ConfigError as e:
         return "configuration", "failed", str(e)
-    told = f"{len(ruled.slos)} SLOs, {len(ruled.alerts.targets)} alert targets, prices of {version}"
+    told = f"{len(ruled.slos)} SLOs, {len(ruled.alerts.targets)} alert targets, {own} own dialect tables, prices of {version}"
     return "configuration", "ok", told
 
 
