@@ -80,8 +80,8 @@ def _rules(settings: Settings) -> Finding:
         own = len(rules.dialect_tables(settings.data).own)
     except ConfigError as e:
         return "configuration", "failed", str(e)
-    told = f"{len(ruled.slos)} SLOs, {len(ruled.alerts.targets)} alert targets, {own} own dialect tables, prices of {version}"
-    return "configuration", "ok", told
+    told = f"{len(ruled.slos)} SLOs, {len(ruled.alerts.targets)} alert targets, {own} own dialect tables"
+    return "configuration", "ok", f"{told}, prices of {version}"
 
 
 def _served(server: Server) -> Iterator[Finding]:

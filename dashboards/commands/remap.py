@@ -71,8 +71,8 @@ def _print_changes(answer: dict[str, Any]) -> None:
         ("dialect", "left", tables.text("dialect")),
         ("field", "left", tables.text("field")),
         ("spans", "right", tables.count("spans")),
-        ("before", "right", _text("old")),
-        ("after", "right", _text("new")),
+        ("before", "left", _text("old")),
+        ("after", "left", _text("new")),
     ]
     if answer["items"]:
         tables.print_table(columns, answer["items"])
