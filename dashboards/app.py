@@ -93,7 +93,7 @@ def follow(app: FastAPI, rules: Rules) -> None:
     """Let pages and API go by these rules from now on."""
     state = app.state
     state.slos, state.alerts, state.owners, state.refused = rules.slos, rules.alerts, rules.owners, rules.refused
-    state.maintenance = rules.maintenance
+    state.maintenance, state.zones = rules.maintenance, rules.zones
 
 
 def own_version() -> str:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -94,8 +94,8 @@ def _question(request: Request, now_ns: int) -> Question:
     chosen = {query["where"]: query.get("is", "")} if "where" in query else {}
     slice_ = {key: value for key in FILTERS if (value := chosen.get(key) or query.get(key))}
     when = period(request, now_ns)
-    when = Period(when.name, when.from_ns // 1000 * 1000, when.to_ns // 1000 * 1000)  # as files can be asked for
-    return Question(group_by, slice_, when, query.get("compare") != "none")
+    micros = {name: getattr(when, name) // 1000 * 1000 for name in ("from_ns", "to_ns")}  # as files can be asked for
+    return Question(group_by, slice_, replace(when, **micros), query.get("compare") != "none")
 
 
 def _files(asked: Question) -> dict[str, str]:

@@ -14,10 +14,12 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analytics.calendars import day
 from analytics.reports.values import BadQuestion
 from dashboards import format
 from dashboards.pages import assets
 
+MINUTE_NS = 60 * 10**9
 HOUR_NS = 3600 * 10**9
 DAY_NS = 24 * HOUR_NS
 
@@ -80,17 +82,19 @@ class Period:
     name: str
     from_ns: int
     to_ns: int
+    zone: str = "UTC"
 
     @property
     def label(self) -> str:
         """In words, for headings."""
         if self.name in PERIODS:
-            return "today (UTC)" if self.name == "today" else f"last {PERIODS[self.name]}"
+            return f"today ({self.zone})" if self.name == "today" else f"last {PERIODS[self.name]}"
         return f"{format.utc(self.from_ns)[:10]} to {format.utc(self.to_ns - 1)[:10]}"
 
 
 def period(request: Request, now_ns: int, default: str = "7d") -> Period:
-    """The period of `period=` (a preset) or of `from=` and `to=` (days in UTC, both included).
+    """The period of `period=` (a preset) or of `from=` and `to=` (days in UTC, both included). Where the page is of one
+    tenant, its today begins by its own clocks.
 
     What cannot be read falls back to the preset `default`.
     """
@@ -102,7 +106,8 @@ def period(request: Request, now_ns: int, default: str = "7d") -> Period:
             return Period("custom", first, end if last is None else last + DAY_NS)
     lengths = {"24h": DAY_NS, "7d": 7 * DAY_NS, "30d": 30 * DAY_NS}
     if name == "today":
-        return Period("today", now_ns // DAY_NS * DAY_NS, end)
+        zone = request.app.state.zones.of(query["tenant"]) if query.get("tenant") else "UTC"
+        return Period("today", day(zone, now_ns // MINUTE_NS)[0] * MINUTE_NS, end, zone)
     name = name if name in lengths else default
     return Period(name, end - lengths[name], end)
 

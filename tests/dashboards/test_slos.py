@@ -14,6 +14,7 @@ from analytics.calendars import Calendar
 from analytics.evaluate import evaluate
 from analytics.maintenance import Maintenance
 from analytics.slo import MINUTE_NS
+from analytics.tenants import TimeZones
 from collector.settings import Settings
 from collector.store import Store
 from dashboards.app import Rules, create_app
@@ -127,3 +128,15 @@ def test_files_are_read_as_they_change(tmp_path: Path) -> None:
         files.refresh()
         assert len(files.rules.maintenance) == windows
         assert ("maintenance.toml" in files.rules.refused) == refused
+
+
+def test_today_of_a_tenant_begins_at_its_midnight(store: Store) -> None:
+    """A page of one tenant shows its own today, every other page that of UTC."""
+    zones = TimeZones({"acme": "Asia/Tokyo"})
+    app = create_app(store, Settings(), rules=Rules(zones=zones), clock=lambda: DEMO_NOW_NS)
+    client = TestClient(app, base_url="http://localhost")
+
+    for path in ("/cost", "/findings"):
+        assert "Today (UTC)" in client.get(f"{path}?period=today").text
+        assert "Today (UTC)" in client.get(f"{path}?period=today&tenant=globex").text
+        assert "Today (Asia/Tokyo)" in client.get(f"{path}?period=today&tenant=acme").text
