@@ -7,6 +7,7 @@ from importlib import resources
 import polars as pl
 
 from analytics.echoes import BY_SESSION, logged
+from analytics.twins import MOST_TRACES, WINDOW_NS
 from collector.semconv import Flag
 from collector.store import Cursor
 
@@ -18,7 +19,7 @@ class Frames:
     """All spans of some traces and the tool calls that their messages name.
 
     `spans`: the columns of `queries/trace_spans.sql`; `tool_parts`: those of `queries/trace_tool_parts.sql`;
-    `traces`: (trace_hi, trace_lo) of the traces that were asked for and of all that run ids link to them.
+    `traces`: (trace_hi, trace_lo) of the traces that were asked for and of all that run ids or responses link to them.
     """
 
     traces: pl.DataFrame
@@ -49,14 +50,19 @@ def read_traces(cursor: Cursor, traces: pl.DataFrame, first: int, upto: int) -> 
     """Every span of `traces` that arrived until batch `upto`; `first` is the earliest batch of their new spans.
 
     What earlier passes noted of these traces says where their older spans begin, so that only that part of the
-    table is read. Traces that share an emitter's run id with them are read too; almost no span has one.
+    table is read. Traces that share an emitter's run id with them are read too (almost no span has one), and those
+    that tell of the same model responses.
     """
+    alone = True
     while True:
         cursor.register("wanted", traces)
         known = rows(cursor, "first_batch").item()
         first = first if known is None else min(first, known)
         spans = rows(cursor, "trace_spans", first=first, upto=upto, self_check=SELF_CHECK)
         linked = _linked(cursor, spans, upto)
+        if alone:  # once: what a response links is not looked up further
+            linked = pl.concat([linked, _told_elsewhere(cursor, spans, upto)]).unique()
+            linked, alone = linked.join(traces, on=["trace_hi", "trace_lo"], how="anti"), False
         if linked.is_empty():
             return Frames(traces, spans, rows(cursor, "trace_tool_parts", first=first, upto=upto))
         traces = pl.concat([traces, linked])
@@ -77,3 +83,14 @@ def _linked(cursor: Cursor, spans: pl.DataFrame, upto: int) -> pl.DataFrame:
         return found
     cursor.register("refs", refs.alias("run_ref").to_frame())
     return pl.concat([found, rows(cursor, "linked_traces", upto=upto, self_check=SELF_CHECK)]).unique()
+
+
+def _told_elsewhere(cursor: Cursor, spans: pl.DataFrame, upto: int) -> pl.DataFrame:
+    """Traces that tell of the model responses of `spans`, at most `WINDOW_NS` before or after them; wanted ones too."""
+    told = spans.filter(pl.col("response_hash").is_not_null())
+    if told.is_empty():
+        return pl.DataFrame(schema={"trace_hi": pl.UInt64, "trace_lo": pl.UInt64})
+    cursor.register("responses", told.select("response_hash").unique())
+    times = told.select(first=pl.col("start_ns").min(), last=pl.col("start_ns").max()).row(0)
+    limits = {"from_ns": times[0] - WINDOW_NS, "to_ns": times[1] + WINDOW_NS, "most": MOST_TRACES}
+    return rows(cursor, "linked_responses", upto=upto, self_check=SELF_CHECK, **limits)

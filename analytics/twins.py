@@ -9,6 +9,11 @@ import polars as pl
 from analytics.trees import Rows, topmost
 from collector.semconv import TOKENS
 
+WINDOW_NS = 10 * 10**9
+"""How far apart two instrumentations may say that a call began."""
+MOST_TRACES = 3
+"""A response told in more traces has no id of its own."""
+
 TOLD = ("model", "request_model", "provider", "service_tier", "reported_pusd", *TOKENS)
 
 # How providers and gateways decorate a model's name: a path or vendor before it, a date or version after it.
@@ -31,6 +36,46 @@ def one_each(calls: pl.DataFrame, spans: pl.DataFrame, outer: Rows, inner_calls:
     return _merged(calls, _beside(placed.join(calls, on="row", how="semi")))
 
 
+def follow_response(spans: pl.DataFrame) -> pl.DataFrame:
+    """Gives a part of model calls alone to the run that tells of the same response at the same time: an
+    instrumentation that knew nothing of the run around it began a trace of its own. Of several such parts the earliest
+    holds the others. `leader` and `root` are that run's, `adopted` is true.
+
+    Needs `row`, `part`, `leader`, `root`, `counted`, `adopted`.
+    """
+    response = ["ingest_tenant", "response_hash"]
+    calls = spans.filter((pl.col("kind") == "llm.call") & pl.col("response_hash").is_not_null() & pl.col("counted"))
+    calls = calls.filter(pl.col("part").n_unique().over(response).is_between(2, MOST_TRACES))
+    if calls.is_empty():
+        return spans
+    bare = spans.group_by("part").agg(
+        bare=pl.col("kind").is_in(["llm.call", "other"]).all(), part_ns=pl.col("start_ns").min()
+    )
+    calls = calls.join(bare, on="part").with_columns(
+        rank=pl.struct("bare", "part_ns", "part").rank("dense"), ended_ns=pl.col("start_ns") + pl.col("duration_ns")
+    )
+    told = ("rank", "leader", "root", "start_ns", "ended_ns")
+    others = calls.select(*response, **{f"other_{c}": c for c in told})
+    at_once = (pl.col("start_ns") <= pl.col("other_ended_ns")) & (pl.col("other_start_ns") <= pl.col("ended_ns"))
+    holders = (
+        calls.filter("bare")
+        .join(others, on=response, nulls_equal=True)
+        .filter((pl.col("other_rank") < pl.col("rank")) & at_once)
+        .sort("other_rank")
+        .group_by("part", maintain_order=True)
+        .agg(pl.first("other_leader", "other_root"))
+    )
+    return (
+        spans.join(holders, on="part", how="left", maintain_order="left")
+        .with_columns(
+            leader=pl.coalesce("other_leader", "leader"),
+            root=pl.when(pl.col("other_leader").is_null()).then("root").otherwise("other_root"),
+            adopted=pl.col("adopted") | pl.col("other_leader").is_not_null(),
+        )
+        .drop("other_leader", "other_root")
+    )
+
+
 def has_usage() -> pl.Expr:
     """Whether usage is told: a call without a single token told nothing."""
     return pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0) > 0
@@ -50,9 +95,7 @@ def _same(other: str) -> pl.Expr:
     return (pl.col("response_hash") == pl.col(f"{other}_response_hash")).fill_null(agree & families)
 
 
-def _with_what_is_around(
-    calls: pl.DataFrame, spans: pl.DataFrame, outer: Rows, inner_calls: pl.Series
-) -> pl.DataFrame:
+def _with_what_is_around(calls: pl.DataFrame, spans: pl.DataFrame, outer: Rows, inner_calls: pl.Series) -> pl.DataFrame:
     """What an inner call does not tell, from the calls around it that are the same call, up to three layers."""
     above, alone = pl.Series(outer), inner_calls == 1
     around = above.gather(calls["row"])

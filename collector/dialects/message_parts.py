@@ -7,8 +7,9 @@ history in the input is left alone: those calls belong to earlier spans, often o
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import pairwise
+from operator import getitem
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -279,15 +280,11 @@ def _place(key: str) -> Place:
 def unwrapped(content: bytes) -> bytes:
     """A tool's arguments or result without what LangChain and those who record it wrap around them: ids and step
     numbers in there would make everything look new."""
-    for start, path in _WRAPPINGS:
-        if content.startswith(start):
-            break
-    else:
+    path = next((p for start, p in _WRAPPINGS if content.startswith(start)), None)
+    if path is None:
         return content
     try:
-        inner = orjson.loads(content)
-        for step in path:
-            inner = inner[step]
+        inner = reduce(getitem, path, orjson.loads(content))
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return content
     if inner is None:

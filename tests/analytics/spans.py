@@ -70,8 +70,8 @@ def parts(*rows: Span) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=_schemas()[1])
 
 
-def stored(spans: list[Span]) -> Rows:
-    """The same spans as rows of `span_log` and its dictionaries."""
+def stored(spans: list[Span], first: int = 0) -> Rows:
+    """The same spans as rows of `span_log` and its dictionaries, whose ids come after `first`."""
     rows = Rows()
     for values in spans:
         places: dict[str, dict[str, Any]] = {"facet": {}, "identity": {}, "source": {}, "span": {}}
@@ -85,6 +85,9 @@ def stored(spans: list[Span]) -> Rows:
             "source": rows.intern("sources", "source", **{"scope": "test"} | places["source"]),
         }
         rows.add("span_log", **places["span"], **ids)
+    for table, column in (("facets", "facet"), ("identities", "identity"), ("sources", "source")):
+        for row in (*rows.tables.get(table, []), *rows.tables["span_log"]):
+            row[column] += first
     return rows
 
 
