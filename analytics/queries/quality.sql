@@ -1,23 +1,11 @@
 -- What became of what arrived, by hour of arrival, tenant, dialect and outcome?
--- Everything stored counts once as accepted; late, quarantined, unclassified and sampled are parts of it.
-WITH stored AS (
-    SELECT s.batch // 3600000 AS hour, s.source, s.facet,
-        CASE WHEN s.flags & 32768 <> 0 THEN 'logs' ELSE 'traces' END AS signal,
-        count(*) AS accepted,
-        count_if(s.flags & 1 <> 0) AS late,
-        count_if(s.flags & 2 <> 0) AS foreign_tenant,
-        count_if(s.flags & 4 <> 0) AS time_absurd,
-        count_if(s.flags & 8 <> 0) AS usage_absurd,
-        count_if(s.flags & 8192 <> 0) AS sampled
-    FROM spans s
-    WHERE s.batch >= $from_ms AND s.batch < $to_ms AND s.flags & 2048 = 0
-    GROUP BY ALL
-),
-described AS (
+-- Everything stored counts once as accepted; late, quarantined, unclassified and sampled are parts of it. `arrivals` is
+-- the answer to arrivals.sql.
+WITH described AS (
     SELECT hour, signal, coalesce(o.ingest_tenant, o.tenant) AS tenant, f.dialect,
-        stored.* EXCLUDE (hour, signal, source, facet),
+        arrivals.* EXCLUDE (hour, signal, source, facet),
         CASE WHEN f.mapping = 'none' THEN accepted ELSE 0 END AS unclassified
-    FROM stored
+    FROM arrivals
     JOIN sources o USING (source)
     JOIN facets f USING (facet)
 ),

@@ -5,6 +5,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from analytics.reports import listings
+from analytics.reports.emitters import Defect, Dialect, emitters
 from analytics.reports.listings import Lag
 from analytics.reports.values import moment
 from collector.store import Store
@@ -35,10 +36,13 @@ class DroppedKey(TypedDict):
 
 
 class Quality(TypedDict):
-    """The ledger of a period, newest hour first; `total` by outcome; `dropped_keys`: of all time, most first."""
+    """The ledger of a period, newest hour first; `total` by outcome; how senders spoke (`dialects`) and what their
+    telemetry lacks (`defects`); `dropped_keys`: of all time, most first."""
 
     items: list[Outcome]
     total: dict[str, int]
+    dialects: list[Dialect]
+    defects: list[Defect]
     dropped_keys: list[DroppedKey]
     next_cursor: None
     as_of: str
@@ -51,13 +55,17 @@ def quality(store: Store, now_ns: int, *, from_ns: int | None = None, to_ns: int
     begin_ns = end_ns - DAY_NS - HOUR_NS if from_ns is None else from_ns
     bounds = {"from_ms": begin_ns // 10**6, "to_ms": end_ns // 10**6}
     with listings.reading(store) as c:
+        c.register("arrivals", c.sql(listings.query("arrivals"), params=bounds).to_arrow_table())
         found = listings.rows(c, "quality", bounds)
+        dialects, defects = emitters(c, bounds["from_ms"], bounds["to_ms"])
         total: dict[str, int] = {}
         for row in found:
             total[row["outcome"]] = total.get(row["outcome"], 0) + int(row["items"])
         return {
             "items": [_outcome(row) for row in found],
             "total": dict(sorted(total.items())),
+            "dialects": dialects,
+            "defects": defects,
             "dropped_keys": listings.rows(c, "dropped_keys", {}),  # type: ignore[typeddict-item]
             "next_cursor": None,
             **listings.currency(c, now_ns),

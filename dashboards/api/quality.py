@@ -1,4 +1,7 @@
-"""/api/v1/quality: the ledger of ingestion. /api/v1/spans: how many rows there are, and which."""
+"""/api/v1/quality: the ledger of ingestion, and how emitters speak; quality/counters: what they count themselves.
+
+/api/v1/spans: how many rows there are, and which.
+"""
 
 from typing import Annotated
 
@@ -7,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from analytics.reports import periods
+from analytics.reports.counters import Counters, counters
 from analytics.reports.quality import Quality, quality
 from analytics.reports.spans import count_spans, span_ids
 from analytics.reports.values import moment
@@ -32,6 +36,12 @@ def get_quality(request: Request, asked: Annotated[QualityQuestion, Query()]) ->
     with store.cursor() as c:
         from_ns, to_ns = periods.period(c, asked.begin, asked.end, now_ns=now_ns)
     return answer(request, quality(store, now_ns, from_ns=from_ns, to_ns=None if asked.end is None else to_ns))
+
+
+@router.get("/quality/counters", response_model=Counters)
+def get_counters(request: Request) -> Response:
+    """What emitters count themselves (tokens, cost) beside what their calls add up to, and what a difference means."""
+    return answer(request, counters(store_of(request), now_ns_of(request)))
 
 
 @router.get("/spans/count", response_model=dict[str, int | str])

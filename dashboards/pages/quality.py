@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from analytics.reports.counters import counters
 from analytics.reports.quality import quality
 from dashboards import charts, format
 from dashboards.pages.frame import Table, period, respond
@@ -43,6 +44,22 @@ COLUMNS = {
     "items": "Items",
 }
 
+DIALECT_COLUMNS = (
+    *("dialect", "spans", "exact", "assumed", "none", "model_calls", "priced_calls", "unpriced_calls", "unknown_calls"),
+    *("usage_assumed", "sums_told", "sums_differing", "sampled", "quarantined", "late"),
+)
+DEFECT_COLUMNS = ("dialect", "scope", "scope_version", "defect", "items", "of", "sentence")
+COUNTER_COLUMNS = ("tenant", "service", "model", "field", "counted", "called", "difference", "sentence")
+COUNTED = {  # fields of counters in words
+    "input_tokens": "input tokens",
+    "uncached_input_tokens": "input tokens, uncached",
+    "output_tokens": "output tokens",
+    "cache_read_tokens": "cache reads",
+    "cache_write_tokens": "cache writes",
+    "reasoning_tokens": "reasoning tokens",
+    "reported_usd": "cost, USD",
+}
+
 
 @router.get("/quality")
 def page(request: Request) -> Response:
@@ -50,6 +67,7 @@ def page(request: Request) -> Response:
     now_ns = request.app.state.clock()
     when = period(request, now_ns, "24h")
     found = quality(request.app.state.store, now_ns, from_ns=when.from_ns, to_ns=when.to_ns)
+    counted = counters(request.app.state.store, now_ns)["items"]
     items: list[Any] = found["items"]
     hours = _pivot(items, "hour", "outcome")
     return respond(
@@ -57,6 +75,9 @@ def page(request: Request) -> Response:
         "quality.html",
         {
             "ledger": Table("Ledger", COLUMNS, items),
+            "dialects": Table("Dialects", _same(DIALECT_COLUMNS), found["dialects"]),
+            "defects": Table("What emitters leave out", _same(DEFECT_COLUMNS), found["defects"]),
+            "counters": Table("Emitters' counters", _same(COUNTER_COLUMNS), counted),
             "hours": Table("Outcomes by hour", {"hour": "Hour (UTC)"} | {o: o for o in CHARTED}, _labelled(hours)),
         },
         active="quality",
@@ -65,11 +86,18 @@ def page(request: Request) -> Response:
         total=found["total"],
         lag=found["lag"],
         reasons=[r for r in _reasons(items) if r["outcome"] != "accepted"],
-        dialects=_pivot([i for i in items if i["dialect"]], "dialect", "outcome"),
+        dialects=found["dialects"],
+        defects=found["defects"],
+        counters=counted,
+        counted=COUNTED,
         dropped_keys=found["dropped_keys"],
         figure=_figure(hours),
         checked=request.app.state.self_check(),
     )
+
+
+def _same(columns: tuple[str, ...]) -> dict[str, str]:
+    return {name: name for name in columns}
 
 
 def _pivot(items: list[Any], row: str, column: str) -> list[dict[str, Any]]:

@@ -22,6 +22,8 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 LISTINGS = (
     "/api/v1/runs",
     "/api/v1/costs?group_by=model",
+    "/api/v1/costs/drivers?group_by=model&from=7d",
+    "/api/v1/quality/counters",
     "/api/v1/findings",
     "/api/v1/quality",
     "/api/v1/slos",

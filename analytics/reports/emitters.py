@@ -1,0 +1,147 @@
+"""How emitters speak: per dialect how much is understood, and what their telemetry lacks, told rather than hidden."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from analytics.owned_calls import NO_OWNERS
+from analytics.reports import listings
+from analytics.reports.costs import groups
+from collector.store import Cursor
+
+FEW = 5
+"""So many calls tell nothing yet about what an emitter never sends."""
+
+Row = Mapping[str, Any]
+
+
+class Dialect(TypedDict):
+    """What came in one dialect. Spans by arrival, by kind and by how sure their mapping is (`exact`, `assumed`, `none`:
+    kept as other); `usage_assumed`: the emitter does not say whether its input tokens hold the cached ones. Model calls
+    by their start; the three kinds of them add up. `sums_told`: runs whose topmost span tells token sums, of which
+    `sums_differing` are not those of the calls."""
+
+    dialect: str
+    spans: int
+    kinds: dict[str, int]
+    exact: int
+    assumed: int
+    none: int
+    late: int
+    quarantined: int
+    sampled: int
+    usage_assumed: int
+    model_calls: int
+    priced_calls: int
+    unpriced_calls: int
+    unknown_calls: int
+    sums_told: int
+    sums_differing: int
+
+
+class Defect(TypedDict):
+    """What an emitter (an instrumentation scope of a version) leaves out or gets wrong: `items` of so many (`of`)."""
+
+    dialect: str
+    scope: str
+    scope_version: str | None
+    defect: str
+    items: int
+    of: int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """A defect: the counts that show it, and what it means for the numbers. `always`: only where all have it."""
+
+    name: str
+    items: str
+    of: str
+    sentence: str
+    always: bool = False
+
+
+CHECKS = (
+    Check("no_usage", "without_usage", "answered",
+          "{items:,} of {of:,} answered model calls carry no token counts: what they cost is unknown, not zero"),
+    Check("no_cached_tokens", "cache_untold", "cacheable",
+          "none of {of:,} model calls with 1,024 or more input tokens says how many came from a cache: if the provider "
+          "cached any, these calls cost less than shown", always=True),
+    Check("usage_assumed", "usage_assumed", "used",
+          "{items:,} of {of:,} model calls do not tell whether input tokens include cached ones: the usual reading is "
+          "assumed"),
+    Check("sums_differ", "differing", "told",
+          "in {items:,} of {of:,} runs the sum that the topmost span tells is not the sum of the calls: calls are "
+          "missing, or the emitter counts otherwise; totals are sums of calls"),
+    Check("clock_backwards", "clock_backwards", "spans",
+          "{items:,} of {of:,} spans end before they begin: their durations count as zero"),
+    Check("attributes_dropped", "attributes_dropped", "spans",
+          "{items:,} of {of:,} spans have more attributes than are kept: some fields may be missing"),
+    Check("sampled", "sampled", "spans",
+          "{items:,} of {of:,} spans say that others were not sent: totals over them are partial"),
+)  # fmt: skip
+
+
+def emitters(c: Cursor, from_ms: int, to_ms: int) -> tuple[list[Dialect], list[Defect]]:
+    """Dialects by name, and defects, the most frequent first. The cursor knows the relation `arrivals`."""
+    bounds = {"from_ms": from_ms, "to_ms": to_ms}
+    sent, sums = listings.rows(c, "emitters", bounds), listings.rows(c, "run_sums", bounds)
+    period = (from_ms * 10**6, to_ms * 10**6)
+    relation = groups(c, ("dialect",), *period, "UTC", NO_OWNERS, {}, with_runs=False)
+    calls = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+    return _dialects(sent, sums, calls), _defects(sent, sums)
+
+
+def _dialects(sent: Iterable[Row], sums: Iterable[Row], calls: Iterable[Row]) -> list[Dialect]:
+    found: dict[str, dict[str, Any]] = {}
+
+    def of(name: str) -> dict[str, Any]:
+        zero = dict.fromkeys(Dialect.__annotations__, 0)
+        return found.setdefault(name, zero | {"dialect": name, "kinds": defaultdict(int)})
+
+    for row in sent:
+        dialect = of(row["dialect"])
+        dialect["kinds"][row["kind"]] += int(row["spans"])
+        dialect[row["mapping"]] += int(row["spans"])
+        for name in ("spans", "late", "quarantined", "sampled", "usage_assumed"):
+            dialect[name] += int(row[name])
+    for row in sums:
+        of(row["dialect"])["sums_told"] += row["told"]
+        of(row["dialect"])["sums_differing"] += row["differing"]
+    for row in calls:
+        counts = {name: int(row[name] or 0) for name in ("priced_calls", "unpriced_calls", "unknown_calls")}
+        of(row["dialect"]).update(counts, model_calls=int(row["llm_calls"] or 0))
+    return [found[name] | {"kinds": dict(found[name]["kinds"])} for name in sorted(found)]  # type: ignore[misc]
+
+
+def _defects(sent: Iterable[Row], sums: Iterable[Row]) -> list[Defect]:
+    """One look at each emitter with each check; an emitter's rows are added up."""
+    counts: dict[tuple[Any, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for row in (*sent, *sums):
+        emitter = counts[row["dialect"], row["scope"], row["scope_version"]]
+        for name, value in row.items():
+            if isinstance(value, int):
+                emitter[name] += value
+    found: list[Defect] = []
+    for (dialect, scope, version), count in counts.items():
+        count["cache_untold"] = 0 if count["cache_told"] or count["cacheable"] < FEW else count["cacheable"]
+        for check in CHECKS:
+            items, of = count[check.items], count[check.of]
+            if items and (items == of or not check.always):
+                said = check.sentence.format(items=items, of=of)
+                found.append(
+                    {
+                        "dialect": dialect,
+                        "scope": scope,
+                        "scope_version": version,
+                        "defect": check.name,
+                        "items": items,
+                        "of": of,
+                        "sentence": f"{said[0].upper()}{said[1:]}.",
+                    }
+                )
+    return sorted(found, key=lambda d: (-d["items"], d["dialect"], d["scope"], d["defect"]))
