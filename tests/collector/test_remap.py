@@ -78,17 +78,23 @@ def adding(tmp_path: Path, dialect: str, text: str) -> Tables:
 def filled(path: Path, *bodies: tuple[Signal, bytes], tables: Tables = TABLES) -> Store:
     """A store that took these requests in with these tables."""
 
+    made = Store(path)
+    made.migrate("collector")
+    take_in(made, *bodies, tables=tables)
+    return made
+
+
+def take_in(store: Store, *bodies: tuple[Signal, bytes], tables: Tables) -> None:
+    """Requests into a store."""
+
     async def send() -> None:
-        ingest = Ingest(made, b"k" * 32, tables=tables, clock_ns=lambda: NOW_NS)
+        ingest = Ingest(store, b"k" * 32, tables=tables, clock_ns=lambda: NOW_NS)
         ingest.start()
         for signal, body in bodies:
             await ingest.accept(signal, body, OPEN)
         await ingest.stop()
 
-    made = Store(path)
-    made.migrate("collector")
     asyncio.run(send())
-    return made
 
 
 def rows(store: Store, sql: str) -> list[dict[str, Any]]:
@@ -252,10 +258,22 @@ def test_changed_traces_are_told_to_those_who_compute_from_spans(store: Store, t
     assert [(r["place"], r["remap"]) for r in rows(store, "FROM remapped_traces ORDER BY place")] == [(1, 1), (2, 3)]
 
 
+def test_a_remapped_span_that_is_sent_again_is_the_same(store: Store, tables: Tables) -> None:
+    """It is told as a repetition, not as one with other content, and changes nothing."""
+    remap(store, tables, *EVER, actor="test", now_ns=NOW_NS)
+    before = rows(store, LOG)
+    take_in(store, ("traces", request(*SPANS, scope="acme.agents")), tables=tables)
+    assert rows(store, LOG) == before
+    assert rows(store, "SELECT outcome, items FROM ingest_events") == [{"outcome": "deduplicated", "items": 4}]
+
+
 def test_ingest_goes_on_beside_a_remap(store: Store, tables: Tables) -> None:
     """New facets of both never share a number: those of a remap are below zero."""
     remap(store, tables, *EVER, actor="test", now_ns=NOW_NS)
-    remap(store, TABLES, *EVER, actor="test", now_ns=NOW_NS)
+    more = [{"name": f"more {i}", "acme.step": "think"} for i in range(5)]
+    take_in(store, ("traces", request(*more, scope="acme.agents").replace(b"t" * 16, b"u" * 16)), tables=tables)
+    undo(store, 1, actor="test", now_ns=NOW_NS)
+    remap(store, tables, *EVER, actor="test", now_ns=NOW_NS)
     facets = [r["facet"] for r in rows(store, "FROM facets")]
     assert len(facets) == len(set(facets))
     assert min(facets) < 0

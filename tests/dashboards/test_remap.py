@@ -1,5 +1,6 @@
 """A dialect of one's own: from a file in DIR/dialects to tokens and cost, for what arrives and for what is stored."""
 
+import io
 import json
 import subprocess
 import time
@@ -12,6 +13,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from rich.console import Console
 from starlette.testclient import TestClient
 
 from collector.identity import Keys
@@ -210,6 +212,18 @@ def test_the_examples_are_tables_once_their_marks_are_gone(tmp_path: Path, capsy
     assert len(starts) == 3
     assert main(["config", "check", "--data", str(tmp_path)]) == 0
     assert "own dialect tables: genai, acme" in capsys.readouterr().out
+
+
+def test_a_terminal_shows_how_far_a_remap_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar while it goes on, which is asked for beside the remap itself, and then the answer."""
+    empty_store(tmp_path / "spanledger.duckdb").close()
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr("dashboards.commands.tables.console", lambda: terminal)
+    monkeypatch.setattr("dashboards.commands.remap.LOOK_S", 0.001)
+    assert main(["remap", "--dry-run", "--data", str(tmp_path)]) == 0
+    said = terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert "reading stored spans again" in said
+    assert "Nothing was changed. It would be: 0 of 0 spans" in said
 
 
 @pytest.fixture
