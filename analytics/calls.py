@@ -196,6 +196,7 @@ def derived_calls(spans: pl.DataFrame, parts: pl.DataFrame, with_tools: pl.Serie
     holders = spans.filter(pl.col("counted") & ~pl.col("run").is_in(with_tools.implode()))
     keys = ["batch", "trace_hi", "trace_lo", "span_id"]
     named = parts.rename({c: f"part_{c}" for c in parts.columns if c not in keys}).join(holders, on=keys)
+    named = _named_alike(named)
     told = {c: f"part_{c}" for c in ("tool", *HASHES[:4], "args_bytes", "result_bytes")}
     after = pl.when("part_asked").then("duration_ns").otherwise(0)
     calls = (
@@ -229,6 +230,29 @@ def derived_calls(spans: pl.DataFrame, parts: pl.DataFrame, with_tools: pl.Serie
             before=~pl.col("asked"),
         )
         .drop("last", "answered", "asked", "failure")
+    )
+
+
+def _named_alike(parts: pl.DataFrame) -> pl.DataFrame:
+    """Of one model response that two instrumentations tell, each tool call has one id: the one that was answered, else
+    that of the first of them (the second call of a tool with arguments of one shape is the second in both)."""
+    asked = parts.filter("part_asked")
+    response = ["run", "response_hash"]
+    twice = asked.filter(pl.col("response_hash").is_not_null() & (pl.col("row").n_unique().over(response) > 1))
+    if twice.is_empty():
+        return parts
+    answered = pl.col("part_call_hash").is_in(parts.filter("part_answered")["part_call_hash"].implode())
+    call = [*response, "part_tool", "part_args_shape", "nth"]
+    twice = twice.with_columns(nth=pl.int_range(pl.len()).over("row", "part_tool", "part_args_shape"))
+    one = twice.select(
+        "row",
+        "part_call_hash",
+        one_call=pl.col("part_call_hash").sort_by(~answered, "row").first().over(call),
+    )
+    return (
+        parts.join(one, on=["row", "part_call_hash"], how="left", maintain_order="left")
+        .with_columns(part_call_hash=pl.coalesce("one_call", "part_call_hash"))
+        .drop("one_call")
     )
 
 

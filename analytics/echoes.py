@@ -11,6 +11,10 @@ from collector.semconv import QUARANTINE, Flag
 
 # Dialects that trace their own machinery: a trace of nothing else is no run.
 CODING_AGENTS = ("claude-code", "codex", "gemini-cli")
+# Dialects with spans about agents and messages between them that are no runs either.
+MACHINERY = (*CODING_AGENTS, "autogen")
+# What is said of an agent before it runs.
+_PREPARATION = r"^create_agent\b"
 # Of these the log records name the session, but neither trace nor turn: they follow the clock among its runs.
 BY_SESSION = ("codex",)
 # Of these the log records of tool calls do not name the call: the second record of a tool is its second call.
@@ -35,16 +39,16 @@ def logged(spans: pl.DataFrame) -> bool:
 
 
 def quiet_prompts(spans: pl.DataFrame) -> pl.DataFrame:
-    """Adds `internal`: the span's part holds nothing but the machinery of a coding agent. And the event that begins a
-    run gives way (kind `other`) to the agent's own spans, and to any agent.run, in its part.
+    """Adds `internal`: the span's part holds nothing but the machinery of an agent, or its making. And the event that
+    begins a run gives way (kind `other`) to the agent's own spans, and to any agent.run, in its part.
 
     Needs `part`.
     """
-    coding = pl.col("dialect").is_in(CODING_AGENTS)
-    if not spans.select(coding.any()).item():
+    coding, idle = pl.col("dialect").is_in(CODING_AGENTS), pl.col("kind") == "other"
+    machinery = idle & (pl.col("dialect").is_in(MACHINERY) | pl.col("name").str.contains(_PREPARATION))
+    if not spans.select((coding | machinery).any()).item():
         return spans.with_columns(internal=False)
-    idle = pl.col("kind") == "other"
-    spans = spans.with_columns(internal=(coding & idle).all().over("part"))
+    spans = spans.with_columns(internal=machinery.all().over("part"))
     own = ~_FROM_LOG & ((pl.col("kind") == "agent.run") | (coding & ~idle))
     gives_way = _FROM_LOG & (pl.col("kind") == "agent.run") & own.any().over("part")
     return spans.with_columns(kind=pl.when(gives_way).then(pl.lit("other")).otherwise("kind"))

@@ -73,6 +73,19 @@ def test_nested_aggregates_count_once() -> None:
     assert [c["input_tokens"] for c in calls] == [300]
 
 
+def test_two_instrumentations_name_one_tool_call() -> None:
+    """One response told twice with other ids for its tool calls: each call once, under the id that was answered."""
+    twice = llm(2, 1, response_hash=7), llm(3, 1, 0.1, response_hash=7)
+    asked = [part(s, call, args_hash=s, args_shape=5) for s, calls in ((2, (20, 21)), (3, (30, 31))) for call in calls]
+    answer = part(4, 31, asked=False, answered=True, result_hash=6)
+    tools = [
+        (c["call_hash"], c["result_hash"])
+        for c in calls_of(agent(1), *twice, llm(4, 1, 2), named=(*asked, answer))
+        if c["kind"] == "tool.call"
+    ]
+    assert tools == [(20, None), (31, 6)]
+
+
 def test_zeros_are_no_usage() -> None:
     """A call that reports zero tokens told nothing."""
     (call,) = calls_of(agent(1), llm(2, 1, input_tokens=0, output_tokens=0))

@@ -35,6 +35,14 @@ def test_a_prompt_gives_way_to_the_agents_own_spans() -> None:
     assert runs_of(span(2, 1, start=2, **CODEX), prompt) == [{"trace_ids": 1, "spans": [5]}]
 
 
+def test_the_making_of_an_agent_is_no_run() -> None:
+    """A trace that only says that an agent was made, or that AutoGen passed a message on, is none."""
+    made = span(9, trace_lo=2, name="create_agent helper")
+    passed = span(9, trace_lo=3, name="autogen send", dialect="autogen")
+    assert runs_of(agent(1), made, passed) == [{"trace_ids": 1, "spans": [1]}]
+    assert len(runs_of(agent(1), span(9, trace_lo=2, name="create_order"))) == 2
+
+
 def test_machinery_alone_is_no_run() -> None:
     """Traces of internal spans make no run, also where they share the run id of a real one; those of others do."""
     shared = {"own_run_ref": "turn"}
