@@ -13,7 +13,8 @@ RUN_FILTERS = (
     "tenant", "agent", "status", "user", "session", "environment", "service", "model", "tool", "rule", "min_cost", "q",
 )  # fmt: skip
 COST_FILTERS = (
-    "tenant", "agent", "user", "session", "environment", "service", "provider", "model", "tool_server", "tool", "run",
+    "tenant", "agent", "agent_version", "user", "session", "environment", "service", "service_version", "owner",
+    "dialect", "provider", "model", "tool_server", "tool", "run", "step",
 )  # fmt: skip
 SHORT_ID = 12
 PERIOD = ("from", "to", "tz")

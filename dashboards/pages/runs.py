@@ -1,12 +1,9 @@
 """Runs: search and filter, the state in the address, newest first, new ones as they come."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 
-from analytics.reports.choices import choices
 from analytics.reports.runs import STATUSES, list_runs
-from dashboards.pages.frame import Table, period, respond
+from dashboards.pages.listing import listed
 
 router = APIRouter(include_in_schema=False)
 
@@ -21,20 +18,4 @@ COLUMNS = (
 @router.get("/runs")
 def page(request: Request) -> Response:
     """One page of runs that match the filters."""
-    store, now_ns = request.app.state.store, request.app.state.clock()
-    wanted: dict[str, Any] = {name: request.query_params.get(name) or None for name in FILTERS}
-    when, cursor = period(request, now_ns), request.query_params.get("cursor")
-    found = list_runs(store, now_ns, from_ns=when.from_ns, to_ns=when.to_ns, cursor=cursor, **wanted)
-    return respond(
-        request,
-        "runs.html",
-        {"runs": Table("Runs", {name: name for name in COLUMNS}, found["items"])},
-        active="runs",
-        runs=found["items"],
-        next_cursor=found["next_cursor"],
-        cursor=cursor,
-        wanted=wanted,
-        when=when,
-        statuses=STATUSES,
-        choices=choices(store),
-    )
+    return listed(request, "runs", list_runs, FILTERS, COLUMNS, statuses=STATUSES)
