@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.dialects.engine import normalise
-from collector.dialects.message_parts import tool_parts
+from collector.dialects.message_parts import tool_parts, unwrapped
 from collector.otlp.columns import decode
 from tests.collector.spans import request
 
@@ -254,3 +254,16 @@ def test_no_message_can_break_the_reading(document: Any) -> None:
         assert asked or answered
         assert not asked or (isinstance(tool, str) and isinstance(arguments, str))
         assert not answered or isinstance(result, str)
+
+
+def test_wrappings_of_arguments_and_results_are_left_out() -> None:
+    """Ids and step numbers that LangChain wraps around arguments and results do not make them look new."""
+    step = b'{"input_str": "{}", "metadata": {"langgraph_step": %d}, "inputs": {"city": "Oslo"}}'
+    assert unwrapped(step % 1) == unwrapped(step % 3) == b'{"city":"Oslo"}'
+    message = '{"lc": 1, "type": "constructor", "kwargs": {"content": "sunny", "tool_call_id": "c1"}}'
+    recorded = '{"output": ' + message + ', "kwargs": {"tags": ["seq:step:1"]}}'
+    langsmith = '{"output":{"content":"sunny","tool_call_id":"c1"}}'
+    for wrapped in (message, recorded, langsmith, '{"type": "tool", "data": {"content": "sunny", "id": "m1"}}'):
+        assert unwrapped(wrapped.encode()) == b"sunny"
+    for plain in (b'{"city": "Oslo"}', b"sunny", b'{"input_str": "x"}', b'{"lc": 1}', b'{"lc" broken'):
+        assert unwrapped(plain) == plain
