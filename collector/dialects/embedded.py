@@ -151,25 +151,39 @@ def _wanted(lookup: Lookup, sources: list[Source], dialect: Dialects, kind: Smal
 
 
 def _holding(attributes: Attributes, rows: Codes, words: set[str]) -> Bools:
-    """Which rows can be a JSON document with one of these keys; where there are many keys all may."""
-    if not len(rows) or len(words) > MAX_WORDS or not bool(np.all(attributes.type[rows] == STRING)):
+    """Which rows can be a JSON document with one of these keys; where there are many keys, which can be one at all."""
+    if not len(rows) or not bool(np.all(attributes.type[rows] == STRING)):
         return np.ones(len(rows), np.bool_)
-    return quoting(attributes.raw(rows), words)
+    values = attributes.raw(rows)
+    return quoting(values, words) if len(words) <= MAX_WORDS else _opening(values)
+
+
+def _opening(values: pa.BinaryArray) -> Bools:
+    """Which values begin as a JSON object or array does."""
+    offsets, data = _bytes_of(values)
+    first = data[np.minimum(offsets[:-1], len(data) - 1)] if len(data) else np.zeros(len(values), np.uint8)
+    opening: Bools = (offsets[1:] > offsets[:-1]) & ((first == ord("{")) | (first == ord("[")))
+    return opening
+
+
+def _bytes_of(values: pa.BinaryArray) -> tuple[Codes, npt.NDArray[np.uint8]]:
+    """Where each value begins and ends in the bytes of all."""
+    offsets = np.frombuffer(values.buffers()[1], np.int32, values.offset + len(values) + 1)[values.offset :]
+    return offsets - offsets[0], np.frombuffer(values.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
 
 
 def quoting(values: pa.BinaryArray, words: Iterable[str]) -> Bools:
     """Which values have one of the words straight after a quotation mark, as JSON and Python literals write keys."""
     if not len(values):
         return np.zeros(0, np.bool_)
-    offsets = np.frombuffer(values.buffers()[1], np.int32, values.offset + len(values) + 1)[values.offset :]
-    data = np.frombuffer(values.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
+    offsets, data = _bytes_of(values)
     quotes = np.flatnonzero((data == ord('"')) | (data == ord("'")))
     found = np.zeros(len(values), np.bool_)
     for word in (w.encode() for w in words):
         here = quotes[quotes < len(data) - len(word)]
         for i, letter in enumerate(word, 1):
             here = here[data[here + i] == letter]
-        found[np.searchsorted(offsets - offsets[0], here, "right") - 1] = True
+        found[np.searchsorted(offsets, here, "right") - 1] = True
     return found
 
 
