@@ -34,10 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """The way into the store. `accept` returns when the request is durable and queryable.
-
-    `tables`: the dialect tables that spans are read with.
-    """
+    """The way into the store. `accept` returns when the request is durable and queryable."""
 
     def __init__(
         self,
@@ -48,7 +45,7 @@ class Ingest:
         max_queue_bytes: int = 128 << 20,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._store, self.tables = store, tables
+        self._store = store
         self._clock_ns = clock_ns
         self._backlog = Backlog(max_queue_bytes)
         self._preparer = Preparer(Hasher(key), tables)
@@ -113,6 +110,15 @@ class Ingest:
     def queue_bytes(self) -> int:
         """Bytes accepted into memory and not yet acknowledged."""
         return self._backlog.unacknowledged_bytes
+
+    @property
+    def tables(self) -> Tables:
+        """The dialect tables that spans are read with. Others may take their place at any time."""
+        return self._preparer.tables
+
+    @tables.setter
+    def tables(self, tables: Tables) -> None:
+        self._preparer.tables = tables
 
     def set_horizon(self, horizon_ns: int) -> None:
         """Reject spans that start before this from now on (retention deleted up to it)."""

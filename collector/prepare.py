@@ -178,13 +178,13 @@ _METRIC_POINTS = pa.schema(
 class Preparer:
     """Turns requests into `Prepared` groups. It owns the dictionaries, so one `prepare` runs at a time.
 
-    `tables` say what the attributes mean.
+    `tables` say what the attributes mean; they may be exchanged at any time.
 
     `epoch` counts how often the dictionaries were read anew: a group of an earlier epoch must not be committed.
     """
 
     def __init__(self, hasher: Hasher, tables: Tables = TABLES) -> None:
-        self._hasher, self._tables = hasher, tables
+        self._hasher, self.tables = hasher, tables
         self._lock = threading.Lock()
         self._scrubbed: Counter[str] = Counter()
         self._facets = Dictionary("facets", "facet", FACET_COLUMNS, self._clean_facet)
@@ -205,12 +205,12 @@ class Preparer:
     def prepare(self, items: list[Item], now_ns: int) -> Prepared:
         """Decode and normalise the requests together. Raises whatever goes wrong: the caller isolates the culprit."""
         with self._lock:
-            self._scrubbed = Counter()
+            self._scrubbed, tables = Counter(), self.tables
             sent, others = _spans_of(items)
             points = self._points(items, others)
             spans = decode(list(sent.values()))
-            batch = normalise(spans, self._tables)
-            guarded = protect(batch, tool_parts(batch), self._hasher, self._tables.reasons)
+            batch = normalise(spans, tables)
+            guarded = protect(batch, tool_parts(batch), self._hasher, tables.reasons)
             numbers = list(sent)
             request = np.array(numbers, np.int32)[spans.request] if numbers else spans.request
             tenants = list(dict.fromkeys(item.credential.tenant for item in items))

@@ -1,7 +1,7 @@
 """The rule files of a data folder: prices, owners, objectives, maintenance, tenants, alerts, reports, dialect tables.
 
 A running server reads a file again a moment after it has changed. One that cannot be used is refused, and what it said
-before stays in force. Dialect tables are read at the start alone.
+before stays in force.
 """
 
 import logging
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class RuleFiles:
-    """What the rule files of a data folder say: `rules`, `plans` and `book`, kept up to date by `refresh`."""
+    """What the rule files of a data folder say: `rules`, `plans`, `book` and `tables`, kept up to date by `refresh`."""
 
     def __init__(self, data: Path) -> None:
         """Read them all. Raises ConfigError naming the file and the key."""
@@ -59,6 +59,12 @@ class RuleFiles:
         """The price book in force."""
         book: PriceBook = self._said[PRICES]
         return book
+
+    @property
+    def tables(self) -> Tables:
+        """The dialect tables in force."""
+        tables: Tables = self._said[DIALECTS]
+        return tables
 
     def refresh(self) -> bool:
         """Read what has changed and looks as it did the last time, so that no file is read while it is written.
@@ -143,6 +149,7 @@ def dialect_tables(data: Path) -> Tables:
 
 _READERS: Mapping[str, Callable[[Path], Any]] = {
     PRICES: price_book, "owners.toml": owners, "slos": slos, "alerts.toml": alerts, "reports.toml": report_plans,
+    DIALECTS: dialect_tables,
     "maintenance.toml": lambda data: maintenance.load(data / "maintenance.toml"),
     "tenants.toml": lambda data: tenants.load(data / "tenants.toml"),
 }  # fmt: skip

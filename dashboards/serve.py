@@ -154,10 +154,10 @@ def _open(settings: Settings) -> "tuple[RuleFiles, Store, Ingest]":
     from dashboards import rules  # noqa: PLC0415
     from dashboards.local import open_store  # noqa: PLC0415
 
-    files, tables = rules.RuleFiles(settings.data), rules.dialect_tables(settings.data)
+    files = rules.RuleFiles(settings.data)
     store = open_store(settings)
     key = secret_key(settings.data)
-    return files, store, Ingest(store, key, tables=tables, max_queue_bytes=settings.max_queue_bytes)
+    return files, store, Ingest(store, key, tables=files.tables, max_queue_bytes=settings.max_queue_bytes)
 
 
 def _start_jobs(
@@ -178,7 +178,7 @@ def _start_jobs(
 
     def read_rules() -> None:
         files.refresh()
-        runner.book = files.book
+        runner.book, ingest.tables = files.book, files.tables
         if isinstance(waiting.app, FastAPI):
             follow(waiting.app, files.rules)
 

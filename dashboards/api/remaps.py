@@ -90,8 +90,8 @@ def post_remap(request: Request, asked: RemapQuestion) -> Response:
         if asked.dry_run:
             return answer(request, remapping(preview(store, tables, from_ns, to_ns, progress)))
         if tables.version != request.app.state.tables().version:
-            remedy = "restart the server first, so that what arrives is read like what is stored"
-            raise BadQuestion(DIALECTS, f"the dialect tables have changed since the server started: {remedy}")
+            remedy = "what arrives is read with them in a few seconds, so ask again then"
+            raise BadQuestion(DIALECTS, f"the files in {DIALECTS} have just changed: {remedy}")
         with request.app.state.quiet():
             actor = actor_of(request)
             done = remap(store, tables, from_ns, to_ns, actor=actor, now_ns=now_ns, progress=progress)
