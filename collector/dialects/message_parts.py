@@ -48,6 +48,7 @@ _WRAPPINGS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
     (b'{"lc"', ("kwargs", "content")),
     (b'{"input_str"', ("inputs",)),
 )
+_WRAPPED = tuple(start for start, _ in _WRAPPINGS)
 _ERROR_TEXT = re.compile(r"\s*(?:error|exception|traceback)\b", re.IGNORECASE)
 _OUTPUT = ("output", "completion", "choice", "response", "result", "final")
 
@@ -280,9 +281,9 @@ def _place(key: str) -> Place:
 def unwrapped(content: bytes) -> bytes:
     """A tool's arguments or result without what LangChain and those who record it wrap around them: ids and step
     numbers in there would make everything look new."""
-    path = next((p for start, p in _WRAPPINGS if content.startswith(start)), None)
-    if path is None:
+    if not content.startswith(_WRAPPED):
         return content
+    path = next(p for start, p in _WRAPPINGS if content.startswith(start))
     try:
         inner = reduce(getitem, path, orjson.loads(content))
     except (orjson.JSONDecodeError, KeyError, TypeError):
