@@ -48,7 +48,7 @@ _WRAPPINGS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
     (b'{"lc"', ("kwargs", "content")),
     (b'{"input_str"', ("inputs",)),
 )
-_WRAPPED = tuple(start for start, _ in _WRAPPINGS)
+_WRAPPING_STARTS = tuple(start for start, _ in _WRAPPINGS)
 _ERROR_TEXT = re.compile(r"\s*(?:error|exception|traceback)\b", re.IGNORECASE)
 _OUTPUT = ("output", "completion", "choice", "response", "result", "final")
 
@@ -281,7 +281,7 @@ def _place(key: str) -> Place:
 def unwrapped(content: bytes) -> bytes:
     """A tool's arguments or result without what LangChain and those who record it wrap around them: ids and step
     numbers in there would make everything look new."""
-    if not content.startswith(_WRAPPED):
+    if not content.startswith(_WRAPPING_STARTS):
         return content
     path = next(p for start, p in _WRAPPINGS if content.startswith(start))
     try:
