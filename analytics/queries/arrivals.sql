@@ -1,18 +1,27 @@
--- What arrived in a period, by hour of arrival, sender and description: how much, flagged how, with which usage.
-SELECT s.batch // 3600000 AS hour, s.source, s.facet,
-    CASE WHEN s.flags & 32768 <> 0 THEN 'logs' ELSE 'traces' END AS signal,
-    count(*) AS accepted,
-    count(*) FILTER (s.flags & 1 <> 0) AS late,
-    count(*) FILTER (s.flags & 2 <> 0) AS foreign_tenant,
-    count(*) FILTER (s.flags & 4 <> 0) AS time_absurd,
-    count(*) FILTER (s.flags & 8 <> 0) AS usage_absurd,
-    count(*) FILTER (s.flags & 8192 <> 0) AS sampled,
-    count(*) FILTER (s.flags & 32 <> 0) AS clock_backwards,
-    count(*) FILTER (s.flags & 4096 <> 0) AS attributes_dropped,
-    count(*) FILTER (s.flags & 512 <> 0) AS usage_assumed,
-    count(*) FILTER (s.input_tokens IS NOT NULL OR s.output_tokens IS NOT NULL) AS used,
-    count(*) FILTER (s.cache_read_tokens IS NOT NULL) AS cache_told,
-    count(*) FILTER (s.input_tokens >= 1024) AS cacheable
-FROM spans s
-WHERE s.batch >= $from_ms AND s.batch < $to_ms AND s.flags & 2048 = 0
+-- What arrived in a period, by hour of arrival, sender and description: how much, flagged how, with which usage. Of the
+-- span table itself and by its flags as they are: it is looked at once, as a whole.
+WITH counts AS (
+    SELECT batch // 3600000 AS hour, source, facet, flags,
+        count(*) AS spans,
+        count(*) FILTER (input_tokens >= 0 OR output_tokens >= 0) AS with_usage,
+        count(*) FILTER (cache_read_tokens >= 0) AS with_cache,
+        count(*) FILTER (input_tokens >= 1024) AS large
+    FROM span_log
+    WHERE batch >= $from_ms AND batch < $to_ms AND flags & 2048 = 0
+    GROUP BY ALL
+)
+SELECT hour, source, facet, CASE WHEN flags & 32768 <> 0 THEN 'logs' ELSE 'traces' END AS signal,
+    sum(spans)::BIGINT AS accepted,
+    coalesce(sum(spans) FILTER (flags & 1 <> 0), 0)::BIGINT AS late,
+    coalesce(sum(spans) FILTER (flags & 2 <> 0), 0)::BIGINT AS foreign_tenant,
+    coalesce(sum(spans) FILTER (flags & 4 <> 0), 0)::BIGINT AS time_absurd,
+    coalesce(sum(spans) FILTER (flags & 8 <> 0), 0)::BIGINT AS usage_absurd,
+    coalesce(sum(spans) FILTER (flags & 8192 <> 0), 0)::BIGINT AS sampled,
+    coalesce(sum(spans) FILTER (flags & 32 <> 0), 0)::BIGINT AS clock_backwards,
+    coalesce(sum(spans) FILTER (flags & 4096 <> 0), 0)::BIGINT AS attributes_dropped,
+    coalesce(sum(spans) FILTER (flags & 512 <> 0), 0)::BIGINT AS usage_assumed,
+    sum(with_usage)::BIGINT AS used,
+    sum(with_cache)::BIGINT AS cache_told,
+    sum(large)::BIGINT AS cacheable
+FROM counts
 GROUP BY ALL

@@ -30,10 +30,3 @@ SELECT epoch_ms(hour) // 3600000, signal, ingest_tenant, NULL, outcome, reason, 
 FROM ingest_events
 WHERE batch >= $from_ms AND batch < $to_ms
 GROUP BY ALL
-UNION ALL
-SELECT start_ns // 3600000000000, 'traces', tenant, dialect, pricing, coalesce(provider || '/' || model, model), count(*)
-FROM calls
-JOIN call_groups USING (call_group)
-WHERE pricing IN ('unpriced', 'unknown') AND start_ns >= $from_ms * 1000000 AND start_ns < $to_ms * 1000000
-GROUP BY ALL
-ORDER BY 1 DESC, outcome, items DESC, tenant, dialect, reason

@@ -1,15 +1,13 @@
 """How emitters speak: per dialect how much is understood, and what their telemetry lacks, told rather than hidden."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from typing_extensions import TypedDict
 
-from analytics.owned_calls import NO_OWNERS
 from analytics.reports import listings
-from analytics.reports.costs import groups
 from collector.store import Cursor
 
 FEW = 5
@@ -86,13 +84,13 @@ CHECKS = (
 )  # fmt: skip
 
 
-def emitters(c: Cursor, from_ms: int, to_ms: int) -> tuple[list[Dialect], list[Defect]]:
-    """Dialects by name, and defects, the most frequent first. The cursor knows the relation `arrivals`."""
-    bounds = {"from_ms": from_ms, "to_ms": to_ms}
+def emitters(c: Cursor, bounds: Mapping[str, int], calls: Sequence[Row]) -> tuple[list[Dialect], list[Defect]]:
+    """Dialects by name, and defects, the most frequent first.
+
+    `bounds`: `from_ms`, `to_ms` of arrival; the cursor knows what arrived then as the relation `arrivals`. `calls`: rows
+    of the query `costs` for what started then, by dialect at least.
+    """
     sent, sums = listings.rows(c, "emitters", bounds), listings.rows(c, "run_sums", bounds)
-    period = (from_ms * 10**6, to_ms * 10**6)
-    relation = groups(c, ("dialect",), *period, "UTC", NO_OWNERS, {}, with_runs=False)
-    calls = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
     return _dialects(sent, sums, calls), _defects(sent, sums)
 
 
@@ -113,8 +111,10 @@ def _dialects(sent: Iterable[Row], sums: Iterable[Row], calls: Iterable[Row]) ->
         of(row["dialect"])["sums_told"] += row["told"]
         of(row["dialect"])["sums_differing"] += row["differing"]
     for row in calls:
-        counts = {name: int(row[name] or 0) for name in ("priced_calls", "unpriced_calls", "unknown_calls")}
-        of(row["dialect"]).update(counts, model_calls=int(row["llm_calls"] or 0))
+        dialect = of(row["dialect"])
+        dialect["model_calls"] += int(row["llm_calls"] or 0)
+        for name in ("priced_calls", "unpriced_calls", "unknown_calls"):
+            dialect[name] += int(row[name] or 0)
     return [found[name] | {"kinds": dict(found[name]["kinds"])} for name in sorted(found)]  # type: ignore[misc]
 
 

@@ -1,14 +1,18 @@
 """The ledger of ingestion: what became of everything that arrived, and what of it could not be priced."""
 
+from collections.abc import Iterator
+from datetime import UTC
 from typing import Any
 
 from typing_extensions import TypedDict
 
+from analytics.owned_calls import NO_OWNERS
 from analytics.reports import listings
+from analytics.reports.costs import groups
 from analytics.reports.emitters import Defect, Dialect, emitters
 from analytics.reports.listings import Lag
 from analytics.reports.values import moment
-from collector.store import Store
+from collector.store import Cursor, Store
 
 HOUR_NS = 3600 * 10**9
 DAY_NS = 24 * HOUR_NS
@@ -56,8 +60,10 @@ def quality(store: Store, now_ns: int, *, from_ns: int | None = None, to_ns: int
     bounds = {"from_ms": begin_ns // 10**6, "to_ms": end_ns // 10**6}
     with listings.reading(store) as c:
         c.register("arrivals", c.sql(listings.query("arrivals"), params=bounds).to_arrow_table())
-        found = listings.rows(c, "quality", bounds)
-        dialects, defects = emitters(c, bounds["from_ms"], bounds["to_ms"])
+        calls = _calls(c, bounds)
+        found = [*listings.rows(c, "quality", bounds), *_without_cost(calls)]
+        found.sort(key=lambda row: (-row["hour"], row["outcome"], -row["items"], *map(str, row.values())))
+        dialects, defects = emitters(c, bounds, calls)
         total: dict[str, int] = {}
         for row in found:
             total[row["outcome"]] = total.get(row["outcome"], 0) + int(row["items"])
@@ -70,6 +76,24 @@ def quality(store: Store, now_ns: int, *, from_ns: int | None = None, to_ns: int
             "next_cursor": None,
             **listings.currency(c, now_ns),
         }
+
+
+def _calls(c: Cursor, bounds: dict[str, int]) -> list[dict[str, Any]]:
+    """Calls that started in a period, by hour and description."""
+    keys, period = ("hour", "tenant", "dialect", "provider", "model"), (bounds["from_ms"], bounds["to_ms"])
+    found = groups(c, keys, *(ms * 10**6 for ms in period), "UTC", NO_OWNERS, {}, with_runs=False)
+    return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+
+
+def _without_cost(calls: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Outcomes of calls without a price or usage; the reason names the model."""
+    for row in calls:
+        named = "/".join(filter(None, (row["provider"], row["model"]))) if row["model"] else None
+        place = {"hour": int(row["hour"].replace(tzinfo=UTC).timestamp()) // 3600, "signal": "traces"}
+        for outcome in ("unpriced", "unknown"):
+            if items := row[f"{outcome}_calls"]:
+                known = {"tenant": row["tenant"], "dialect": row["dialect"], "reason": named}
+                yield place | known | {"outcome": outcome, "items": items}
 
 
 def _outcome(row: dict[str, Any]) -> Outcome:
