@@ -78,6 +78,16 @@ EMITTERS: list[tuple[str, Span, dict[str, Any]]] = [
             "dependency": None,
         },
     ),
+    (
+        "mcp-python-sdk",
+        {"name": "MCP send tools/call get_weather", "mcp.method.name": "tools/call"},
+        {"dialect": "mcp", "kind": "tool.call", "tool": "get_weather"},
+    ),
+    (
+        "fastmcp",
+        {"name": "tools/call get_weather", "mcp.method.name": "tools/call", "fastmcp.server.name": "weather"},
+        {"tool": "get_weather", "tool_server": "weather"},
+    ),
     ("mcp", {"name": "tools/list", "mcp.method.name": "tools/list"}, {"kind": "other", "mapping": "exact"}),
     (
         "mcp",
@@ -367,6 +377,19 @@ EMITTERS: list[tuple[str, Span, dict[str, Any]]] = [
             "gen_ai.usage.cache_creation.input_tokens": 16,
         },
         {"dialect": "openllmetry-bedrock", "input_tokens": 210, "cache_read_tokens": 40, "cache_write_tokens": 16},
+    ),
+    (
+        "openlit.instrumentation.openai",
+        {
+            "name": "chat gpt-4o-mini",
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.tool.name": "get_weather",
+            "gen_ai.usage.input_tokens": 210,
+            "gen_ai.usage.output_tokens": 21,
+            "gen_ai.server.time_to_first_token": 0.25,
+        },
+        {"dialect": "openlit", "kind": "llm.call", "input_tokens": 210, "first_token_ns": 250_000_000},
     ),
     (
         "gemini-cli",
