@@ -87,8 +87,8 @@ CHECKS = (
 def emitters(c: Cursor, bounds: Mapping[str, int], calls: Sequence[Row]) -> tuple[list[Dialect], list[Defect]]:
     """Dialects by name, and defects, the most frequent first.
 
-    `bounds`: `from_ms`, `to_ms` of arrival; the cursor knows what arrived then as the relation `arrivals`. `calls`: rows
-    of the query `costs` for what started then, by dialect at least.
+    `bounds`: `from_ms`, `to_ms` of arrival; the cursor knows what arrived then as the relation `arrivals`. `calls`:
+    rows of the query `costs` for what started then, by dialect at least.
     """
     sent, sums = listings.rows(c, "emitters", bounds), listings.rows(c, "run_sums", bounds)
     return _dialects(sent, sums, calls), _defects(sent, sums)
