@@ -3,8 +3,9 @@
 -- the chosen group keys; the variable `columns` names those that differ from call to call (run_hi, run_lo, run_root,
 -- step, user, session, owner, day, hour, offset_minutes, before: it started before `$split_ns`) and always `number`.
 -- `cost_rows()` are the calls, each as a bin of its own, or bins (analytics.cost_bins), `cost_groups()` their
--- descriptions. A row that is not counted is a share of a call that counts elsewhere. Runs can be counted from calls
--- alone, where `$with_runs`. Sums of money stay NULL where no call has a value. One row is the total over all groups.
+-- descriptions, `cost_runs()` the runs to name. A row that is not counted is a share of a call that counts elsewhere.
+-- Runs can be counted from calls alone, where `$with_runs`. Sums of money stay NULL where no call has a value. One row
+-- is the total over all groups.
 WITH descriptions AS (
     SELECT
         call_group, kind,
@@ -128,7 +129,7 @@ answer AS (
             d.service, d.service_version, d.environment, d.provider, d.model, d.tool_server, d.tool, g.owner]) AS place
     FROM grouped g
     JOIN numbered d ON d.call_group = g.number
-    LEFT JOIN runs r ON r.trace_hi = g.run_hi AND r.trace_lo = g.run_lo AND r.run_span = g.run_root
+    LEFT JOIN cost_runs() r ON r.trace_hi = g.run_hi AND r.trace_lo = g.run_lo AND r.run_span = g.run_root
 ),
 page AS (
     SELECT * EXCLUDE (before), coalesce(CAST(hour AS VARCHAR), CAST(day AS VARCHAR), '') AS moment,

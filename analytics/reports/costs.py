@@ -150,11 +150,13 @@ def prepare(
     *,
     split_ns: int | None = None,
     with_runs: bool = True,
+    only: str = "true",
 ) -> dict[str, Any]:
     """Make the cursor ready for the query `costs`, and give the parameters of its question, not those of its page.
 
     `split_ns` parts each group into calls before and from then on (column `before`). Without the number of runs most
-    questions are answered from sums instead of calls. Raises BadQuestion.
+    questions are answered from sums instead of calls. `only`: calls for which this SQL holds, by columns
+    that runs have as well where they are grouped by run. Raises BadQuestion.
     """
     if unknown := [key for key in group_by if key not in GROUP_KEYS]:
         raise BadQuestion("group_by", f"{unknown[0]!r} is not a group key: use {', '.join(GROUP_KEYS)}")
@@ -172,9 +174,12 @@ def prepare(
     local = tz != "UTC" and not {"day", "hour"}.isdisjoint(group_by)
     periods = [(from_ns, to_ns)] if split_ns is None else [(from_ns, split_ns), (split_ns, to_ns)]
     bins = None if with_runs or singles or local else cost_bins.rows_sql(c, periods)
-    c.execute(f"CREATE OR REPLACE TEMP MACRO cost_rows() AS TABLE {bins or cost_bins.CALLS}")
-    only = "WHERE call_group IN (SELECT call_group FROM cost_rows())" if bins else ""
-    c.execute(f"CREATE OR REPLACE TEMP MACRO cost_groups() AS TABLE SELECT * FROM call_groups {only}")
+    rows = bins or f"{cost_bins.CALLS} WHERE {only}"
+    c.execute(f"CREATE OR REPLACE TEMP MACRO cost_rows() AS TABLE {rows}")
+    described = "WHERE call_group IN (SELECT call_group FROM cost_rows())" if bins else ""
+    c.execute(f"CREATE OR REPLACE TEMP MACRO cost_groups() AS TABLE SELECT * FROM call_groups {described}")
+    runs = f"SELECT trace_hi, trace_lo, run_span, run_id FROM runs WHERE {only if 'run' in group_by else 'false'}"
+    c.execute(f"CREATE OR REPLACE TEMP MACRO cost_runs() AS TABLE {runs}")
     keys = [key for key in (*DESCRIBED, "day", "hour") if key in group_by]
     return asked | {"keys": keys, "tz": tz, "split_ns": split_ns, "with_runs": with_runs}
 

@@ -18,9 +18,10 @@ from analytics.reports import listings
 from analytics.reports.costs import CostTotal, groups
 from analytics.reports.periods import EVER_NS
 from analytics.reports.values import BadQuestion
-from collector.store import Store
+from collector.store import Cursor, Store
 
 CHUNK_CALLS = 500_000
+PART_CALLS = 250_000
 
 PRESETS: dict[str, tuple[str, ...]] = {
     "month-end": ("provider", "model", "tenant", "environment"),
@@ -50,13 +51,15 @@ def cost_frames(store: Store, report: Report, owners: OwnerMap = NO_OWNERS) -> I
     """
     if len(set(report.group_by)) < len(report.group_by):
         raise BadQuestion("group_by", "a group key is named twice: name each once")
+    asked = (report.group_by, report.from_ns, report.to_ns, report.tz, owners, report.filters)
     with listings.reading(store) as c:
-        found = groups(c, report.group_by, report.from_ns, report.to_ns, report.tz, owners, report.filters)
         begun = False
-        for batch in found.to_arrow_reader(exports.ROWS):
-            for rows in _frame(batch).iter_slices(exports.ROWS):
-                yield _answered(rows, report.group_by, owners)
-                begun = True
+        for part in _parts(c, report):
+            found = groups(c, *asked, only=part)
+            for batch in found.to_arrow_reader(exports.ROWS):
+                for rows in _frame(batch).iter_slices(exports.ROWS):
+                    yield _answered(rows, report.group_by, owners)
+                    begun = True
         if not begun:
             yield _answered(_frame(found.limit(0).to_arrow_table()), report.group_by, owners)
 
@@ -107,6 +110,20 @@ def write_due(store: Store, plans: Sequence[Plan], book: PriceBook, owners: Owne
     return written
 
 
+def _parts(c: Cursor, report: Report) -> list[str]:
+    """Conditions that divide the calls so that no group is in two parts, and a part has few enough calls to be summed
+    in little memory. Without a key of many values there are few groups, and one part.
+    """
+    column = next((column for key, column in _MANY.items() if key in report.group_by), None)
+    if column is None:
+        return ["true"]
+    (calls,) = c.execute(_CALLS, [report.from_ns, report.to_ns]).fetchall()[0]
+    parts = max(1, -(-calls // PART_CALLS))
+    return [f"hash({column}) % {parts} = {number}" for number in range(parts)]
+
+
+_MANY = {"run": "trace_lo", "session": "session", "user": '"user"'}
+_CALLS = "SELECT count(*) FROM calls WHERE start_ns >= ? AND start_ns < ?"
 _DAYS = """
 SELECT DISTINCT start_ns // 86400000000000 AS day FROM calls WHERE start_ns >= $from_ns AND start_ns < $to_ns ORDER BY 1
 """

@@ -19,6 +19,7 @@ from analytics.owned_calls import NO_OWNERS
 from analytics.owners import OwnerEntry, OwnerMap
 from analytics.pricing.book import PriceBook
 from analytics.report_plans import Plan, PlanFileError, load_plans
+from analytics.reports import exports as reports
 from analytics.reports.costs import GROUP_KEYS, list_costs
 from analytics.reports.exports import PRESETS, Report, cost_frames, write_due
 from analytics.reports.values import BadQuestion
@@ -57,6 +58,20 @@ def test_a_report_holds_the_rows_of_the_answer(store: Store, keys: tuple[str, ..
     assert frame["cost_usd"].sum() == Decimal(str(answer["total"]["cost_usd"]))
     if "owner" in keys:
         assert set(frame.filter(pl.col("owner") == "search")["cost_centre"]) == {"CC-7"}
+
+
+@pytest.mark.parametrize(
+    "keys", [("run",), ("session", "day"), ("user", "model"), ("run", "session", "user"), ("day",)]
+)
+def test_a_report_in_parts_is_the_same_report(
+    store: Store, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...]
+) -> None:
+    """Divided into many parts that are summed one by one, every group is there once, with the same sums."""
+    whole = pl.concat(cost_frames(store, Report(keys)))
+    monkeypatch.setattr(reports, "PART_CALLS", 100)
+    parts = pl.concat(cost_frames(store, Report(keys)))
+    assert parts.sort(pl.all()).equals(whole.sort(pl.all()))
+    assert whole.select(keys).is_unique().all()
 
 
 def test_every_form_holds_the_same(store: Store) -> None:
