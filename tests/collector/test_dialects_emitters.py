@@ -219,6 +219,18 @@ EMITTERS: list[tuple[str, Span, dict[str, Any]]] = [
     ),
     (
         "mlflow",
+        {
+            "name": "Responses",
+            "mlflow.spanType": '"CHAT_MODEL"',
+            "mlflow.llm.model": '"gpt-4o-mini"',
+            "mlflow.chat.tokenUsage": '{"input_tokens": 30, "output_tokens": 20, "total_tokens": 50}',
+            "mlflow.spanOutputs": '{"id": "r-1", "model": "gpt-4o-mini-2024-07-18", '
+            '"usage": {"output_tokens_details": {"reasoning_tokens": 9}}}',
+        },
+        {"model": "gpt-4o-mini-2024-07-18", "request_model": "gpt-4o-mini", "reasoning_tokens": 9, "response_id": "r-1"},
+    ),
+    (
+        "mlflow",
         {"name": "search", "mlflow.spanType": "RETRIEVER"},
         {"kind": "tool.call", "tool": "search", "tool_class": "read"},
     ),
