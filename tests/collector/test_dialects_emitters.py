@@ -227,7 +227,7 @@ EMITTERS: list[tuple[str, Span, dict[str, Any]]] = [
             "mlflow.spanOutputs": '{"id": "r-1", "model": "gpt-4o-mini-2024-07-18", '
             '"usage": {"output_tokens_details": {"reasoning_tokens": 9}}}',
         },
-        {"model": "gpt-4o-mini-2024-07-18", "request_model": "gpt-4o-mini", "reasoning_tokens": 9, "response_id": "r-1"},
+        {"model": "gpt-4o-mini-2024-07-18", "reasoning_tokens": 9, "response_id": "r-1"},
     ),
     (
         "mlflow",
@@ -389,6 +389,11 @@ EMITTERS: list[tuple[str, Span, dict[str, Any]]] = [
             "gen_ai.usage.cache_creation.input_tokens": 16,
         },
         {"dialect": "openllmetry-bedrock", "input_tokens": 210, "cache_read_tokens": 40, "cache_write_tokens": 16},
+    ),
+    (
+        "agentops.instrumentation.providers.openai.wrappers.chat",
+        {"name": "tool_call.get_weather", "agentops.span.kind": "AgentOpsSpanKindValues.TOOL", "tool.call.id": "c-1"},
+        {"dialect": "agentops", "kind": "tool.call", "tool": "get_weather", "call_id": "c-1"},
     ),
     (
         "openlit.instrumentation.openai",
