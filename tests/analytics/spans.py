@@ -86,7 +86,7 @@ def stored(spans: list[Span], first: int = 0) -> Rows:
         }
         rows.add("span_log", **places["span"], **ids)
     for table, column in (("facets", "facet"), ("identities", "identity"), ("sources", "source")):
-        for row in (*rows.tables.get(table, []), *rows.tables["span_log"]):
+        for row in (*rows.tables.get(table, []), *rows.tables.get("span_log", [])):
             row[column] += first
     return rows
 

@@ -95,3 +95,15 @@ def test_a_cache_hit_costs_nothing_and_shows_what_it_avoided(store: Store) -> No
         assert (paid[2], hit) == (0, (0, 0, paid[0], "priced"))
         assert c.execute("SELECT cost_pusd, avoided_pusd FROM runs").fetchall() == [(paid[0], paid[0])]
     assert reprice.preview(store, BOOK).changed_calls == 0
+
+
+def test_a_call_can_move_to_the_run_of_another_trace(store: Store) -> None:
+    """Where a run id joins traces later, the booking moves along: one entry, and the sum stays."""
+    put(store, [agent(5, start=10, trace_lo=2, own_run_ref="t"), llm(6, 5, start=11, trace_lo=2)])
+    runner = Runner(store, BOOK, lambda: 0)
+    runner.run_pass(SECOND)
+    (amount,) = booked(store).values()
+    put(store, [agent(1, batch=2, own_run_ref="t")])
+    runner.run_pass(2 * SECOND)
+    assert corrections(store) == [("moved", 6, amount, 0)]
+    assert list(booked(store).items()) == [((1, 1, 6, None), amount)]
