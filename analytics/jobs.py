@@ -204,6 +204,8 @@ class Runner:
         """Write a pass: the old rows of its traces go, the new ones, the corrections of what was booked and the
         watermarks come, all or nothing. `places`: those of the remapped traces that it looked at."""
         groups = new.calls.select(GROUP).unique(maintain_order=True)
+        with self.store.cursor() as cursor:
+            self._groups.recall(cursor, groups.iter_rows())
         ids = pl.Series("call_group", self._groups.ids(groups.iter_rows()), dtype=pl.Int32)
         calls = new.calls.join(groups.with_columns(ids), on=list(GROUP), nulls_equal=True, maintain_order="left")
         starts = [new.runs["started_ns"], calls["start_ns"]]  # of what comes and of what goes

@@ -49,6 +49,18 @@ def test_ids_go_on_after_a_restart(store: Store) -> None:
     assert d.ids([B]).tolist() == [2]
 
 
+def test_a_forgotten_description_is_found_in_the_table(store: Store) -> None:
+    """Who asks the table first gives no description a second id, also where parts of it are missing."""
+    test_a_description_keeps_its_id(store)
+    d, new = identities(), ("acme", None, "s", None, None)
+    with store.cursor() as c:
+        d.load(c)
+        d.recall(c, [B, new, A])
+    assert d.ids([A, B, new]).tolist() == [0, 1, 2]
+    fresh = d.take_fresh()
+    assert fresh is not None and fresh["session"].to_pylist() == ["s"]
+
+
 def test_the_cache_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many descriptions never fill memory: the least recent half is forgotten, recent ones keep their ids."""
     monkeypatch.setattr(dimensions, "GENERATION", 10)
