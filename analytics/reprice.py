@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from analytics import cost_bins
+from analytics import cost_bins, slo_events
 from analytics.frames import query
 from analytics.pricing.book import PriceBook
 from analytics.pricing.charge import price_calls, price_tools
@@ -95,6 +95,7 @@ def reprice(store: Store, book: PriceBook, selection: Selection, *, actor: str, 
         c.execute("CREATE TEMP TABLE places AS SELECT * FROM changed")
         c.execute(_KEEP, [number])
         cost_bins.touch_where(c, "rowid IN (SELECT place FROM places)", [], now_ns)
+        slo_events.touch_places(c)
         for change, where in _APPLY:
             version = {"version": book.version} if "$version" in change else {}
             c.execute(f"UPDATE calls SET {change} FROM places n WHERE calls.rowid = n.place AND {where}", version)
@@ -125,6 +126,7 @@ def undo(store: Store, number: int, *, actor: str, now_ns: int) -> Repriced:
         c.execute(_FIND, [number])
         difference = c.sql(_UNDO_DIFFERENCE).pl()
         cost_bins.touch_where(c, "rowid IN (SELECT place FROM places)", [], now_ns)
+        slo_events.touch_places(c)
         c.execute(_UNDO)
         c.execute(query("reprice_runs"), {"reprice": number})
         c.execute("DROP TABLE places")

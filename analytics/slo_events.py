@@ -127,6 +127,13 @@ SOURCES: dict[str, Source] = {
     ),
 }
 
+_TOUCH_PLACES = f"""
+INSERT INTO touched_minutes
+WITH here AS (SELECT start_ns, trace_hi, trace_lo, run_span FROM calls WHERE rowid IN (SELECT place FROM places))
+SELECT start_ns // {MINUTE_NS} FROM here
+UNION
+SELECT started_ns // {MINUTE_NS} FROM runs SEMI JOIN here USING (trace_hi, trace_lo, run_span)
+"""
 _COMPARE = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _BEYOND: dict[Op, Op] = {"lt": "gte", "lte": "gt"}
 
@@ -138,6 +145,11 @@ def touch(cursor: Cursor, minutes: Iterable[int]) -> None:
     """
     if distinct := sorted(set(minutes)):
         cursor.execute("INSERT INTO touched_minutes SELECT unnest(?::INTEGER[])", [distinct])
+
+
+def touch_places(cursor: Cursor) -> None:
+    """`touch` the minutes of the calls whose rowid is in the table `places`, and of their runs."""
+    cursor.execute(_TOUCH_PLACES)
 
 
 def refresh(cursor: Cursor, slos: Sequence[Slo], now_ns: int, zones: TimeZones = UTC) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analytics import slo_events
 from analytics.jobs import Runner
 from analytics.pricing.book import PriceBook
 from analytics.pricing.entries import ModelEntry, ToolEntry
@@ -109,6 +110,26 @@ def test_undo_restores_every_cost(store: Store) -> None:
         undo(store, 2, actor="bob", now_ns=DEMO_NOW_NS + 2)
     assert [row["actor"] for row in list_reprices(store, DEMO_NOW_NS)["items"]] == ["bob", "ada"]
     assert [row["undoes"] for row in list_reprices(store, DEMO_NOW_NS)["items"]] == [1, None]
+
+
+def test_spend_and_budgets_follow_a_repricing(store: Store) -> None:
+    """What tenants spent, as alerts count it, is the cost of their calls, also after a repricing and its undo."""
+
+    def spent() -> int:
+        with store.transaction() as c:
+            slo_events.refresh(c, [], DEMO_NOW_NS)
+            return int(c.execute("SELECT sum(cost_pusd) FROM spend_minutes").fetchall()[0][0])
+
+    def cost() -> int:
+        first_ns = f"(SELECT min(minute) FROM spend_minutes) * {slo_events.MINUTE_NS}"
+        return int(rows(store, f"SELECT sum(cost_pusd)::HUGEINT FROM calls WHERE start_ns >= {first_ns}")[0][0])
+
+    before = spent()
+    assert before == cost()
+    reprice(store, dearer(), Selection(), actor="ada", now_ns=DEMO_NOW_NS)
+    assert spent() == cost() != before
+    undo(store, 1, actor="bob", now_ns=DEMO_NOW_NS + 1)
+    assert spent() == before
 
 
 def _difference(store: Store) -> int:
