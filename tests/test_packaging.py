@@ -16,8 +16,9 @@ from tests.test_layout import PYTHON, tracked
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("collector", "analytics", "dashboards", "sample_traces")
-PLUGGED_IN = {"httptools", "plotly"}
-"""Dependencies that are used without an import: uvicorn takes the parser by name, pages serve the script as a file."""
+PLUGGED_IN = {"httptools", "plotly", "tzdata"}
+"""Dependencies that are used without an import: uvicorn takes the parser by name, pages serve the script as
+a file, zoneinfo finds the time zones."""
 
 
 def _pins(requirements: list[str]) -> dict[str, str]:

@@ -1,8 +1,10 @@
 """The overview: are runs succeeding, what did today cost, what loops now, how complete are these numbers."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-from analytics.reports import listings
+from analytics.owned_calls import NO_OWNERS
+from analytics.reports import costs, listings
 from analytics.reports.values import moment, usd
 from collector.store import Cursor, Store
 
@@ -53,30 +55,38 @@ def _day_before(tenant: str | None, today: int, now_ns: int) -> Row:
 
 
 def _cost(c: Cursor, now_ns: int, today: int, tenant: str | None) -> Row:
-    """Both days from one pass over the calls by hour, and yesterday until this time from another."""
-    hours = listings.rows(
-        c, "overview_cost", {"tenant": tenant, "from_ns": today - DAY_NS, "to_ns": max(now_ns + 1, today + HOUR_NS)}
-    )
+    """Both days by hour from one question, and yesterday until this time from another."""
+    hours = _hours(c, tenant, today - DAY_NS, max(now_ns + 1, today + HOUR_NS))
     ours = [h for h in hours if h["hour"] >= today // HOUR_NS]
     before = [h for h in hours if h["hour"] < today // HOUR_NS]
     passed = (now_ns - today) // HOUR_NS + 1
     return {
         "today": _sum(ours),
-        "yesterday": _sum(listings.rows(c, "overview_cost", _day_before(tenant, today, now_ns))),
+        "yesterday": _sum(_hours(c, tenant, today - DAY_NS, now_ns + 1 - DAY_NS)),
         "all_yesterday": _sum(before),
         "today_by_hour": _running(ours, today, passed),
         "yesterday_by_hour": _running(before, today - DAY_NS, 24),
     }
 
 
+def _hours(c: Cursor, tenant: str | None, from_ns: int, to_ns: int) -> list[Row]:
+    """What calls cost by hour (whole ones since 1970)."""
+    asked = costs.groups(c, ["hour"], from_ns, to_ns, "UTC", NO_OWNERS, {"tenant": tenant}, with_runs=False)
+    return [row | {"hour": _whole_hours(row["hour"])} for row in asked.pl().iter_rows(named=True)]
+
+
+def _whole_hours(moment: datetime) -> int:
+    return int(moment.replace(tzinfo=UTC).timestamp()) * 10**9 // HOUR_NS
+
+
 def _sum(hours: list[Row]) -> Row:
     """Cost (None where no call has one), waste and the calls by how they are priced."""
     known = [h["cost_pusd"] for h in hours if h["cost_pusd"] is not None]
-    counts = {name: sum(h[name] for h in hours) for name in COUNTS}
+    counts = {name: int(sum(h[name] or 0 for h in hours)) for name in COUNTS}
     calls = sum(counts.values())
     return counts | {
         "cost_usd": usd(sum(known)) if known or not calls else None,
-        "wasted_usd": usd(sum(h["wasted_pusd"] for h in hours)),
+        "wasted_usd": usd(sum(h["wasted_pusd"] or 0 for h in hours)),
     }
 
 

@@ -16,6 +16,7 @@ from analytics.pricing.book import PriceBook
 from analytics.pricing.entries import ModelEntry, ToolEntry
 from analytics.reports.reprice import list_reprices, repricing
 from analytics.reprice import RepriceError, Selection, preview, reprice, undo
+from analytics.slo import MINUTE_NS
 from collector.store import Store
 from tests.analytics.analysed import analysed_store, recompute
 from tests.stores import DAY, DEMO_NOW_NS
@@ -121,7 +122,7 @@ def test_spend_and_budgets_follow_a_repricing(store: Store) -> None:
             return int(c.execute("SELECT sum(cost_pusd) FROM spend_minutes").fetchall()[0][0])
 
     def cost() -> int:
-        first_ns = f"(SELECT min(minute) FROM spend_minutes) * {slo_events.MINUTE_NS}"
+        first_ns = f"(SELECT min(minute) FROM spend_minutes) * {MINUTE_NS}"
         return int(rows(store, f"SELECT sum(cost_pusd)::HUGEINT FROM calls WHERE start_ns >= {first_ns}")[0][0])
 
     before = spent()

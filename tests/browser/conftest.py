@@ -63,9 +63,10 @@ class Visitor:
         return self.page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(program: Program) -> Iterator[Browser]:
-    """Chromium of the system, headless, asking nobody but us."""
+    """Chromium of the system, headless, asking nobody but us. Closed with its module: while Playwright runs, no test
+    of its thread can run a loop of its own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(program("chromium")), args=list(QUIET))
         yield browser
