@@ -177,6 +177,9 @@ def prepare(
     rows = bins or f"{cost_bins.CALLS} WHERE {only}"
     c.execute(f"CREATE OR REPLACE TEMP MACRO cost_rows() AS TABLE {rows}")
     described = "WHERE call_group IN (SELECT call_group FROM cost_rows())" if bins else ""
+    if asked["trace_hi"] is not None:
+        within = "start_ns >= {from_ns} AND start_ns < {to_ns} AND trace_hi = {trace_hi} AND trace_lo = {trace_lo}"
+        described = f"WHERE call_group IN (SELECT call_group FROM calls WHERE {within.format(**asked)})"
     c.execute(f"CREATE OR REPLACE TEMP MACRO cost_groups() AS TABLE SELECT * FROM call_groups {described}")
     runs = f"SELECT trace_hi, trace_lo, run_span, run_id FROM runs WHERE {only if 'run' in group_by else 'false'}"
     c.execute(f"CREATE OR REPLACE TEMP MACRO cost_runs() AS TABLE {runs}")
