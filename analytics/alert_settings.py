@@ -1,7 +1,6 @@
 """`alerts.toml`: what is worth an alert, and where alerts go. Secrets come from the environment or files."""
 
 import ipaddress
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from collector.errors import ConfigError
+from collector.settings import read_toml
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -49,10 +49,7 @@ def load(path: Path, environ: Mapping[str, str]) -> AlertSettings:
     """
     if not path.is_file():
         return AlertSettings()
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise ConfigError(f"{path}: cannot be read as TOML: {e}") from None
+    table = read_toml(path)
     try:
         return _settings(table, environ)
     except _WrongError as e:

@@ -4,7 +4,6 @@ What the file says is recorded as it changes (table `maintenance_log`, append-on
 which windows were declared, when, and why; also those that were declared afterwards or taken back.
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ import polars as pl
 
 from analytics.slo import Slo
 from collector.errors import ConfigError
+from collector.settings import read_toml
 from collector.store import Cursor
 
 _KEYS = ("from", "to", "reason", "by", "slos")
@@ -41,10 +41,7 @@ def load(path: Path) -> tuple[Maintenance, ...]:
     """The windows of the file; none where it is missing. Raises ConfigError naming entry, key and remedy."""
     if not path.is_file():
         return ()
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise ConfigError(f"{path}: cannot be read as TOML: {e}") from None
+    table = read_toml(path)
     rows = table.get("window", [])
     if list(table) not in ([], ["window"]) or not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
         raise ConfigError(f"{path}: must hold tables under [[window]] and nothing else")

@@ -1,12 +1,12 @@
 """`tenants.toml`: what is known of tenants. By now, whose clocks their days follow."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from analytics.calendars import is_zone
 from collector.errors import ConfigError
+from collector.settings import read_toml
 
 OTHERS = "*"
 
@@ -40,10 +40,7 @@ def load(path: Path) -> TimeZones:
     remedy."""
     if not path.is_file():
         return TimeZones()
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise ConfigError(f"{path}: cannot be read as TOML: {e}") from None
+    table = read_toml(path)
     for tenant, row in table.items():
         if not isinstance(row, dict) or list(row) != ["time_zone"]:
             raise ConfigError(f'{path}: {tenant}: must be a table with time_zone, as in time_zone = "Europe/Rome"')

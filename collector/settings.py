@@ -203,13 +203,18 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str | None:
         raise ConfigError(f"{variable}_FILE: {file} cannot be read ({reason}): name a readable file") from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says. Raises ConfigError naming the file and the place."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
-        raise ConfigError(f"{path} cannot be read ({e.strerror})") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path} is not valid TOML: {e}") from e
+        raise ConfigError(f"{path}: cannot be read ({e.strerror})") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise ConfigError(f"{path}: cannot be read as TOML: {e}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values = read_toml(path)
     for name in values:
         if name not in FIELDS:
             known = ", ".join(n for n, f in FIELDS.items() if not f.metadata["secret"])
