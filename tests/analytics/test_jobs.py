@@ -280,6 +280,14 @@ def test_the_log_is_folded_only_while_nothing_arrives(store: Store) -> None:
     assert not upkeep.checkpoint_when_idle(store, 7 * SECOND)
 
 
+def test_memory_is_given_back_after_a_quiet_minute(store: Store) -> None:
+    """The cache of blocks goes once nothing has arrived for a minute; the spans of self-checks are no arrivals."""
+    put(store, [llm(1, batch=1000), llm(2, batch=90_000, flags=int(Flag.SELF_CHECK))])
+    assert not upkeep.rest_when_idle(store, 60 * SECOND)
+    assert upkeep.rest_when_idle(store, 62 * SECOND)
+    assert upkeep.rest_when_idle(store, 91 * SECOND)
+
+
 def test_passes_rest_while_ingest_is_under_pressure(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under pressure a pass is followed by a rest of nine times its length, at most ten seconds; else by the next."""
     monkeypatch.setattr(jobs, "PASS_SPANS", 1)
