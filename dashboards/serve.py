@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # loaded by `_open`, while the pages' port already answers
     from dashboards.self_check import SelfCheck
 
 STOP_GRACE_S = 5.0
+KEY_BYTES = 32
 M_ARENA_MAX = -8  # of malloc.h
 JOB_THREADS = 8  # a job that waits for a network must not hold up another
 
@@ -247,13 +248,24 @@ def _application(
 
 
 def secret_key(data: Path) -> bytes:
-    """The key of all hashes of this store, made the first time: DIR/secret.key, readable by its owner alone."""
-    path = data / "secret.key"
-    with suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(32))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.read_bytes()
+    """The key of all hashes of this store, made the first time: DIR/secret.key, readable by its owner alone.
+
+    Raises StoreError if the file does not hold a whole key: hashes of another key would compare with nothing stored.
+    """
+    path, fresh = data / "secret.key", data / "secret.key.new"
+    if not path.exists():
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise StoreError(
+            f"{path} holds {len(key)} bytes and not {KEY_BYTES}: restore it from a backup; without one, delete it "
+            "(what is stored stays, but new spans cannot be told to repeat the arguments and results of old ones)"
+        )
+    return key
 
 
 def _reached(host: str) -> str:

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from collector.errors import StoreError
+from dashboards.serve import secret_key
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -228,3 +230,14 @@ def test_beyond_loopback_keys_are_required(start: Callable[..., Process], tmp_pa
 def test_starting_takes_a_moment(start: Callable[..., Process]) -> None:
     """A fresh server is ready within the target of 2.5 s; three times that is left for a busy machine."""
     assert start().took_s < 7.5
+
+
+def test_the_key_of_hashes_is_whole_or_refused(tmp_path: Path) -> None:
+    """The key is made once, also after a crash while it was written; half a key is no key, and the remedy is told."""
+    (tmp_path / "secret.key.new").write_bytes(b"half")
+    key = secret_key(tmp_path)
+    assert len(key) == 32
+    assert secret_key(tmp_path) == key
+    (tmp_path / "secret.key").write_bytes(key[:7])
+    with pytest.raises(StoreError, match="holds 7 bytes and not 32: restore it from a backup"):
+        secret_key(tmp_path)
