@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.needed import ROOT
 
 pytestmark = pytest.mark.slow
 

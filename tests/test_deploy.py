@@ -11,7 +11,8 @@ import yaml
 
 from collector.identity import MIN_KEY_CHARACTERS
 from collector.settings import FIELDS, PREFIX
-from tests.conftest import ROOT, Program
+from tests.conftest import Program
+from tests.needed import ROOT
 
 INSTRUCTIONS = [
     line.split(maxsplit=1)

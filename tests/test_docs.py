@@ -8,7 +8,7 @@ import pytest
 
 from collector.settings import FIELDS, PREFIX
 from dashboards.cli import COMMANDS, parser
-from tests.conftest import ROOT
+from tests.needed import ROOT
 from tests.test_layout import tracked
 
 PAGES = [file for file in tracked() if file.suffix == ".md"]

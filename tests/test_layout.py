@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.needed import ROOT
 
 MAX_LINES = 400
 LONGER: dict[str, int] = {}

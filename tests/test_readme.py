@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from sample_traces import play
-from tests.conftest import ROOT
+from tests.needed import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from collector.ingest import Ingest
 from collector.settings import Settings
 from collector.store import Store
 from sample_traces import play
-from tests.conftest import ROOT
+from tests.needed import ROOT
 
 EXPECTED = play.expected()
 NOT_OF_A_RUN = {"runs", "findings", "dialect"}

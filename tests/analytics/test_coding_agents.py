@@ -14,7 +14,8 @@ from collector.identity import Credential
 from collector.ingest import Ingest
 from collector.otlp.answers import Signal
 from collector.store import Store
-from tests.collector.captures import CODING_AGENTS, SHARED, Scenario, scenarios
+from tests.collector.captures import CODING_AGENTS, Scenario, scenarios
+from tests.needed import SHARED, missing
 from tests.stores import empty_store
 
 pytestmark = pytest.mark.slow
@@ -58,7 +59,7 @@ def sent(way: str) -> list[Request]:
 def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Store]]:
     """A way of sending, and a store that got everything so."""
     if not SCENARIOS:
-        pytest.skip(f"{SHARED} is not there")
+        missing(f"{SHARED} is not there")
     store = empty_store(tmp_path_factory.mktemp("agents") / "agents.duckdb")
     runner = Runner(store, BOOK, lambda: NOW_NS)
 

@@ -1,7 +1,6 @@
 """FOCUS rows: they add up to the ledger, say what they are, and pass the validator."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from decimal import Decimal
@@ -19,7 +18,7 @@ from analytics.pricing.entries import ModelEntry
 from analytics.reports.costs import list_costs
 from analytics.reports.exports import focus_frames
 from collector.store import Store
-from tests.conftest import ROOT
+from tests.needed import ROOT, missing
 from tests.stores import DEMO_NOW_NS, demo_store
 
 BOOK = PriceBook.seeded()
@@ -97,9 +96,7 @@ def test_the_validator_finds_no_mandatory_rule_broken(store: Store, tmp_path: Pa
     """focus-validator 2.2.1 with its rules for FOCUS 1.2, and all criteria that apply to model calls."""
     validator = ROOT / ".deps" / "focus" / "bin" / "focus-validator"
     if not (validator.parent.parent / "done").exists():
-        if os.environ.get("CI"):
-            pytest.fail("the FOCUS validator is not installed: run tests/peers/focus.sh")
-        pytest.skip("the FOCUS validator is not installed: run tests/peers/focus.sh")
+        missing("the FOCUS validator is not installed: run tests/peers/focus.sh")
     path = tmp_path / f"focus.{form}"
     exports.save(focus_frames(store, BOOK, 0, 2**62), form, path)
     rules = next(validator.parent.parent.glob("lib/*/site-packages"))  # it looks for its own files from there

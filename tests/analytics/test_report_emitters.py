@@ -14,7 +14,8 @@ from collector.identity import Credential
 from collector.ingest import Ingest
 from collector.semconv import Flag
 from collector.store import Store
-from tests.collector.captures import CODING_AGENTS, SHARED, scenarios
+from tests.collector.captures import CODING_AGENTS, scenarios
+from tests.needed import SHARED, missing
 from tests.stores import empty_store
 from tests.tables import call, put
 
@@ -27,7 +28,7 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quality]:
     """The data quality of all captured frameworks."""
     found = [s for s in scenarios() if s.folder.name not in CODING_AGENTS]
     if not found:
-        pytest.skip(f"{SHARED} is not there")
+        missing(f"{SHARED} is not there")
     store = empty_store(tmp_path_factory.mktemp("captures") / "spanledger.duckdb")
 
     async def send() -> None:

@@ -113,6 +113,20 @@ def test_a_calendar_period_begins_anew(tmp_path: Path) -> None:
     assert sum(s["good"] for s in steps) == 60
 
 
+def test_the_chart_of_a_young_objective_shows_what_there_is(tmp_path: Path) -> None:
+    """Events of the last 100 minutes of a month are 100 steps of the chart, not one; the last is what is left."""
+    store = empty_store(tmp_path / "s.duckdb")
+    with store.transaction() as cursor:
+        put(cursor, "runs", [run(NOW_NS - m * MINUTE_NS, status="error" if m == 50 else "ok") for m in range(100)])
+        slo_events.refresh(cursor, [SUCCESS], NOW_NS)
+    steps = report.history(store, SUCCESS, NOW_NS)["items"]
+    left = report.slos(store, [SUCCESS], NOW_NS)["items"][0]["budget_left"]
+    store.close()
+
+    assert (len(steps), steps[0]["budget_left"]) == (100, 1)
+    assert steps[-1]["budget_left"] == pytest.approx(left) == pytest.approx(1 - 0.01 / 0.05)
+
+
 def test_budget_left() -> None:
     """One minus the bad share over the allowed share; overspent is below zero, nothing is unknown."""
     assert burn_rates.budget_left(95, 5, 0.95) == pytest.approx(0)

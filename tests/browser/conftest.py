@@ -15,7 +15,8 @@ from analytics.pricing.book import PriceBook
 from collector.settings import Settings
 from collector.store import Store
 from dashboards.app import Rules, create_app
-from tests.conftest import ROOT, Program
+from tests.conftest import Program
+from tests.needed import ROOT
 from tests.stores import DEMO_NOW_NS, demo_alerting, demo_book, demo_store, empty_store
 
 QUIET = (

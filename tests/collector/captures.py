@@ -1,7 +1,6 @@
 """The shared captures: what a scenario sent, as normalised spans, and the truth about it."""
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 from collector.dialects.engine import FACET_COLUMNS, IDENTITY_COLUMNS, SOURCE_COLUMNS, Normalised, normalise
 from collector.otlp.columns import SpanColumns, decode
 from collector.otlp.jsonbody import to_protobuf
+from tests.needed import SHARED
 
-SHARED = Path(os.environ.get("SPANLEDGER_SHARED", Path(__file__).parents[3] / "shared"))
 CODING_AGENTS = ("claude_code", "codex_cli")  # their truth needs logs and metrics too
 _ORDER = re.compile(r"\.(\d+)\.(?:pb|json)$")
 

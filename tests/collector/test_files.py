@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import random
 import struct
 import tracemalloc
@@ -19,7 +18,6 @@ from collector.errors import Refused
 from collector.otlp.files import requests, signal_of
 from collector.otlp.protowire import varint
 
-SHARED = Path(os.environ.get("SPANLEDGER_SHARED", Path(__file__).parents[3] / "shared"))
 IDS = random.Random(1)  # the same in every worker: parts of requests are names of tests
 
 
@@ -91,14 +89,14 @@ def test_empty_file(tmp_path: Path) -> None:
     assert list(requests(tmp_path / "f")) == list(requests(tmp_path / "z")) == []
 
 
-def test_signals_of_real_captures() -> None:
+def test_signals_of_real_captures(shared: Path) -> None:
     """Every capture is recognised as the signal that it is, by its bytes alone."""
     kinds: dict[str, tuple[Any, str]] = {
         "traces": (ExportTraceServiceRequest, "resource_spans"),
         "metrics": (ExportMetricsServiceRequest, "resource_metrics"),
         "logs": (ExportLogsServiceRequest, "resource_logs"),
     }
-    files = sorted((SHARED / "corpora").glob("*/*.pb"))
+    files = sorted((shared / "corpora").glob("*/*.pb"))
     assert files
     for file in files:
         [signal] = [s for s in kinds if f".{s}." in file.name]

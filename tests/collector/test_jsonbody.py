@@ -3,7 +3,6 @@
 import base64
 import json
 import math
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from collector.otlp.anyvalue import MAX_DEPTH
 from collector.otlp.jsonbody import MAX_BRACKETS, Converted, encode, parse, to_protobuf, without_deep_values
 from collector.otlp.jsonfields import MAX_VALUES
 
-SHARED = Path(os.environ.get("SPANLEDGER_SHARED", Path(__file__).parents[3] / "shared"))
 KINDS: dict[Any, Any] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
@@ -75,9 +73,9 @@ def attribute(value: str) -> bytes:
     return ('{"resourceSpans":[{"scopeSpans":[{"spans":[' + span + "]}]}]}").encode()
 
 
-def test_captures() -> None:
+def test_captures(shared: Path) -> None:
     """Every real capture, written as OTLP/JSON, comes back as the same message."""
-    files = sorted((SHARED / "corpora").glob("*/*.pb"))
+    files = sorted((shared / "corpora").glob("*/*.pb"))
     assert files
     for file in files:
         [signal] = [s for s in KINDS if f".{s}." in file.name]

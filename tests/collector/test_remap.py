@@ -16,7 +16,6 @@ from collector.otlp.answers import Signal
 from collector.remap import KEEP_NS, Change, RemapError, preview, remap, undo
 from collector.semconv import Flag
 from collector.store import Store
-from tests.collector.captures import SHARED
 from tests.collector.spans import START_NS, request
 
 OPEN = Credential("open", None, frozenset({"ingest"}))
@@ -119,10 +118,10 @@ def changed(store: Store, tables: Tables, number: int = 1) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_same_tables_change_nothing(tmp_path: Path) -> None:
+def test_the_same_tables_change_nothing(tmp_path: Path, shared: Path) -> None:
     """Every capture of every emitter, spans and log events, read again with the tables that read it first."""
     signals: tuple[Signal, ...] = ("traces", "logs")
-    files = sorted((SHARED / "corpora").glob("*/*.pb"))
+    files = sorted((shared / "corpora").glob("*/*.pb"))
     bodies = [(s, f.read_bytes()) for f in files for s in signals if f".{s}" in f.name]
     store = filled(tmp_path / "all.duckdb", *bodies)
     shown = preview(store, TABLES, *EVER)

@@ -11,7 +11,7 @@ import pytest
 from dashboards import cli
 from dashboards.cli import COMMANDS
 from dashboards.client import FILE_NAME, Server, announce, running
-from tests.conftest import ROOT
+from tests.needed import ROOT
 from tests.stores import demo_store
 
 LISTINGS = (["runs"], ["findings"], ["cost", "--group-by", "tenant"], ["quality"], ["sql", "FROM runs"], ["doctor"])

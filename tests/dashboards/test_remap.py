@@ -21,8 +21,8 @@ from collector.settings import Settings
 from collector.store import Store
 from dashboards.app import create_app
 from dashboards.cli import main
-from tests.conftest import ROOT
 from tests.dashboards.test_serve import CLI, FREE_PORTS, Process
+from tests.needed import ROOT
 from tests.stores import DEMO_NOW_NS, empty_store
 
 Attributes = dict[str, str | int]

@@ -18,7 +18,7 @@ import pytest
 
 from collector.errors import StoreError
 from dashboards.serve import secret_key
-from tests.conftest import ROOT
+from tests.needed import ROOT
 
 pytestmark = pytest.mark.slow
 
