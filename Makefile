@@ -45,16 +45,18 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "spanledger needs Python 3.11 or newer on PATH, or: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(APT) update -q && $(APT) install -qy python3-venv; } || \
 		{ echo "$(PYTHON) cannot make virtual environments: as root, apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv
 
 .venv/run.stamp: requirements.lock pyproject.toml | $(BIN)/python
-	$(INSTALL) --require-hashes -r requirements.lock
-	$(INSTALL) --no-deps --no-build-isolation -e .
+	@echo "Setting up in .venv, once: about a minute ..."
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
-	$(INSTALL) --require-hashes -r requirements-dev.lock
-	$(INSTALL) --no-deps --no-build-isolation -e .
+	@echo "Setting up what tests need in .venv, once: about a minute ..."
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 # The programs that tests really start. Without them those tests are skipped; in CI they fail.

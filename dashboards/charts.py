@@ -69,11 +69,12 @@ def lines(x: Sequence[Any], series: Mapping[str, Sequence[float]], colours: Mapp
 
 
 def shares(x: Sequence[str], series: Mapping[str, Sequence[float | None]], colours: Mapping[str, str]) -> Figure:
-    """Shares of 1 over time as lines; a step without a value leaves a gap bridged."""
+    """Shares of 1 over time as lines; a step without a value leaves a gap bridged, a lone value is a
+    dot."""
     data = [
         {
             "type": "scatter",
-            "mode": "lines",
+            "mode": "lines" if sum(v is not None for v in values) > 1 else "markers",
             "name": name,
             "meta": colours[name],
             "x": list(x),

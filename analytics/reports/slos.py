@@ -155,6 +155,10 @@ def _status(left: float | None, breaching: bool, counted: bool) -> str:
     return "burning" if breaching else "ok"
 
 
+_OLDEST = """
+SELECT min(minute) FROM slo_minutes JOIN slo_series USING (series)
+WHERE slo = $slo AND minute >= $first AND minute < $end AND ($tenant IS NULL OR labels->>'$.tenant' = $tenant)
+"""
 _HISTORY = """
 SELECT series, labels, (minute - $first) // $step AS bucket, sum(good)::BIGINT AS good, sum(bad)::BIGINT AS bad
 FROM slo_minutes JOIN slo_series USING (series)
@@ -172,20 +176,21 @@ def history(
     points: int = 120,
     windows: Sequence[Maintenance] = (),
 ) -> dict[str, Any]:
-    """The period until now in `points` steps, for charts: one row a group and step that has events, those of planned
-    maintenance left out.
+    """The period until now, or what of it has events, in `points` steps, for charts: one row a group and step that has
+    events, those of planned maintenance left out.
 
     `items`, each: `group, at` (end of the step, RFC 3339), `good, bad, burn` of the step and `budget_left` after it:
     the share of the whole period's budget that was not used up since the period began.
     """
     end, elapsed = now_ns // MINUTE_NS + 1, slo.elapsed_minutes(now_ns)
-    step = -(-elapsed // points)
-    first = end - (elapsed if slo.calendar else step * points)
+    asked = {"slo": slo.name, "tenant": tenant, "end": end}
     with store.cursor() as cursor:
+        ((oldest,),) = cursor.execute(_OLDEST, asked | {"first": end - elapsed}).fetchall()
+        elapsed = elapsed if oldest is None else end - oldest
+        step = -(-elapsed // points)
+        first = end - (elapsed if slo.calendar else step * points)
         history_sql = _HISTORY.format(planned=slo_events.is_planned(cursor, planned(windows, [slo])))
-        counts = cursor.sql(
-            history_sql, params={"first": first, "end": end, "step": step, "slo": slo.name, "tenant": tenant}
-        ).pl()
+        counts = cursor.sql(history_sql, params=asked | {"first": first, "step": step}).pl()
     allowed = (pl.col("good") + pl.col("bad")).sum().over("series") * (1 - slo.objective)
     counts = maths.burns(counts, slo).with_columns(
         budget_left=1 - pl.col("bad").cum_sum().over("series") / allowed,

@@ -3,6 +3,7 @@
   const PAGES = { o: "/", r: "/runs", c: "/cost", p: "/prices", f: "/findings", s: "/slos", a: "/alerts", q: "/quality" };
   const help = document.getElementById("help");
   let going = false;
+  document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
   const rows = () => [...document.querySelectorAll("[data-key]")].filter((row) => row.offsetParent);
   function move(by) {
