@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from analytics.alert_settings import Target
+from analytics.reports import listings
 from analytics.reports.values import BadQuestion, moment
-from collector.store import Cursor, Store
+from collector.store import Store
 
 _TENANT = "($tenant IS NULL OR a.labels->>'$.tenant' = $tenant)"
 _ALERTS = f"""
@@ -47,10 +48,10 @@ def alerts(
     if state and state not in STATES:
         raise BadQuestion("state", f"{state!r} is not a state: use {', '.join(STATES)}")
     with store.cursor() as cursor:
-        rows = _rows(cursor, _ALERTS, tenant=tenant, state=state, limit=limit)
+        rows = listings.dicts(cursor, _ALERTS, {"tenant": tenant, "state": state, "limit": limit})
         ids, fingerprints = [r["alert_id"] for r in rows], [r["fingerprint"] for r in rows]
-        sent = _rows(cursor, _DELIVERIES, ids=ids, tenant=tenant, limit=50_000)
-        told = _rows(cursor, _NOTIFICATIONS, fingerprints=fingerprints, tenant=tenant, limit=50_000)
+        sent = listings.dicts(cursor, _DELIVERIES, {"ids": ids, "tenant": tenant, "limit": 50_000})
+        told = listings.dicts(cursor, _NOTIFICATIONS, {"fingerprints": fingerprints, "tenant": tenant, "limit": 50_000})
     return _answer([_alert(row, sent, told) for row in rows], now_ns)
 
 
@@ -87,7 +88,7 @@ def deliveries(store: Store, now_ns: int, tenant: str | None = None, limit: int 
     `attempts` since the last success, `sent` (times), `created_at, last_at, next_at, detail, payload`.
     """
     with store.cursor() as cursor:
-        rows = _rows(cursor, _DELIVERIES, ids=None, tenant=tenant, limit=limit)
+        rows = listings.dicts(cursor, _DELIVERIES, {"ids": None, "tenant": tenant, "limit": limit})
     items = [
         _delivery(row) | {"name": json.loads(row["labels"])["alertname"], "payload": row["payload"]} for row in rows
     ]
@@ -100,7 +101,7 @@ def notifications(store: Store, now_ns: int, tenant: str | None = None, limit: i
     `items`, each: `fingerprint, receiver, status, at, first_at, text, payload` (the exact document).
     """
     with store.cursor() as cursor:
-        rows = _rows(cursor, _NOTIFICATIONS, fingerprints=None, tenant=tenant, limit=limit)
+        rows = listings.dicts(cursor, _NOTIFICATIONS, {"fingerprints": None, "tenant": tenant, "limit": limit})
     items = [
         _notified(r)
         | {"fingerprint": r["fingerprint"], "first_at": moment(r["first_ns"]), "payload": json.loads(r["payload"])}
@@ -113,7 +114,7 @@ def targets(store: Store, configured: Sequence[Target], now_ns: int) -> dict[str
     """Where alerts go; `items`, each: `name, kind, url, state` (untried, ok, failing, paused), `failures` in a row,
     `paused_until, last_ok_at, detail`."""
     with store.cursor() as cursor:
-        known = {r["target"]: r for r in _rows(cursor, "SELECT * FROM alert_targets")}
+        known = {r["target"]: r for r in listings.dicts(cursor, "SELECT * FROM alert_targets")}
     return _answer([_target(target, known.get(target.name), now_ns) for target in configured], now_ns)
 
 
@@ -148,12 +149,6 @@ def _notified(row: dict[str, Any]) -> dict[str, Any]:
         "at": at,
         "text": f"receiver {row['receiver']} was notified{what} at {at}",
     }
-
-
-def _rows(cursor: Cursor, sql: str, **params: Any) -> list[dict[str, Any]]:
-    found = cursor.execute(sql, params) if params else cursor.execute(sql)
-    names = [column[0] for column in found.description or []]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def _time(time_ns: int | None) -> str | None:

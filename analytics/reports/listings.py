@@ -47,7 +47,12 @@ def query(name: str) -> str:
 
 def rows(c: Cursor, name: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The answer to a query file as one dict a row."""
-    c.execute(query(name), dict(params))
+    return dicts(c, query(name), params)
+
+
+def dicts(c: Cursor, sql: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The answer to a query as one dict a row."""
+    c.execute(sql, dict(params) if params else None)
     columns = [column[0] for column in c.description or ()]
     return [dict(zip(columns, row, strict=True)) for row in c.fetchall()]
 

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from analytics.reports.values import BadQuestion
+from analytics.reports.values import BadQuestion, moment
 from collector.store import Cursor
 
 EVER_NS = (-(2**63), 2**63 - 1)
@@ -24,6 +24,14 @@ def period(c: Cursor, begin: str | None, end: str | None, *, now_ns: int, tz: st
     if begin_ns >= end_ns:
         raise BadQuestion("from", "from is not before to: exchange them")
     return begin_ns, end_ns
+
+
+def bounds(from_ns: int, to_ns: int) -> dict[str, str | None]:
+    """A stored period as answers tell it: `from` and `to`, None where it is unbounded."""
+    return {
+        "from": None if from_ns == EVER_NS[0] else moment(from_ns),
+        "to": None if to_ns == EVER_NS[1] else moment(to_ns),
+    }
 
 
 def require_zone(c: Cursor, tz: str) -> None:

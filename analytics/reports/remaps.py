@@ -4,6 +4,8 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from analytics.reports import listings
+from analytics.reports.periods import bounds
 from analytics.reports.values import moment, usd
 from collector.remap import Change, Remapped
 from collector.store import Store
@@ -11,7 +13,6 @@ from collector.store import Store
 MAX_ITEMS = 1000
 
 _AUDIT = "SELECT * FROM remaps ORDER BY remap DESC LIMIT 1000"
-_EVER_NS = (-(2**63), 2**63 - 1)
 
 
 class RemapItem(TypedDict):
@@ -55,15 +56,12 @@ def remapping(done: Remapped) -> Remapping:
 def list_remaps(store: Store, now_ns: int) -> dict[str, Any]:
     """The audit of remapping, the latest first."""
     with store.cursor() as c:
-        rows = c.execute(_AUDIT)
-        names = [column[0] for column in rows.description or ()]
-        found = [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
+        found = listings.dicts(c, _AUDIT)
     items = [
         {
             **{name: row[name] for name in ("remap", "undoes", "actor", "tables_version", "spans", "changed_spans")},
             "at": moment(row["at_ns"]),
-            "from": None if row["from_ns"] == _EVER_NS[0] else moment(row["from_ns"]),
-            "to": None if row["to_ns"] == _EVER_NS[1] else moment(row["to_ns"]),
+            **bounds(row["from_ns"], row["to_ns"]),
         }
         for row in found
     ]

@@ -6,12 +6,13 @@ from typing_extensions import TypedDict
 
 from analytics import close
 from analytics.close import ClosedMonth
+from analytics.reports import listings
+from analytics.reports.periods import bounds
 from analytics.reports.values import moment, usd
 from analytics.reprice import Repriced
 from collector.store import Store
 
 _AUDIT = "SELECT * FROM reprices ORDER BY reprice DESC LIMIT 1000"
-_EVER_NS = (-(2**63), 2**63 - 1)
 
 
 class Repricing(TypedDict):
@@ -55,15 +56,12 @@ def repricing(done: Repriced) -> Repricing:
 def list_reprices(store: Store, now_ns: int) -> dict[str, Any]:
     """The audit of repricing, the latest first."""
     with store.cursor() as c:
-        rows = c.execute(_AUDIT)
-        names = [column[0] for column in rows.description or ()]
-        found = [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
+        found = listings.dicts(c, _AUDIT)
     items = [
         {
             **{name: row[name] for name in ("reprice", "undoes", "actor", "model", "price_version")},
             "at": moment(row["at_ns"]),
-            "from": None if row["from_ns"] == _EVER_NS[0] else moment(row["from_ns"]),
-            "to": None if row["to_ns"] == _EVER_NS[1] else moment(row["to_ns"]),
+            **bounds(row["from_ns"], row["to_ns"]),
             "calls": row["calls"],
             "changed_calls": row["changed_calls"],
             **_amounts(int(row["old_pusd"]), int(row["new_pusd"])),
