@@ -5,6 +5,7 @@ WITH counts AS (
         count(*) AS spans,
         count(*) FILTER (input_tokens >= 0 OR output_tokens >= 0) AS with_usage,
         count(*) FILTER (cache_read_tokens >= 0) AS with_cache,
+        count(*) FILTER (reasoning_tokens > 0) AS with_reasoning,
         count(*) FILTER (input_tokens >= 1024) AS large
     FROM span_log
     WHERE batch >= $from_ms AND batch < $to_ms AND flags & 2048 = 0
@@ -22,6 +23,7 @@ SELECT hour, source, facet, CASE WHEN flags & 32768 <> 0 THEN 'logs' ELSE 'trace
     coalesce(sum(spans) FILTER (flags & 512 <> 0), 0)::BIGINT AS usage_assumed,
     sum(with_usage)::BIGINT AS used,
     sum(with_cache)::BIGINT AS cache_told,
+    sum(with_reasoning)::BIGINT AS reasoning_told,
     sum(large)::BIGINT AS cacheable
 FROM counts
 GROUP BY ALL

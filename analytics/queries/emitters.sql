@@ -23,6 +23,7 @@ SELECT f.dialect, o.scope, o.scope_version, f.kind, f.mapping,
     sum(silent.calls) AS without_usage,
     sum(used) FILTER (f.kind = 'llm.call') AS used,
     sum(cache_told) FILTER (f.kind = 'llm.call') AS cache_told,
+    sum(reasoning_told) FILTER (f.kind = 'llm.call') AS reasoning_told,
     sum(cacheable) FILTER (f.kind = 'llm.call') AS cacheable
 FROM sent
 JOIN facets f USING (facet)

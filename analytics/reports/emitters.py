@@ -1,12 +1,13 @@
 """How emitters speak: per dialect how much is understood, and what their telemetry lacks, told rather than hidden."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from typing_extensions import TypedDict
 
+from analytics.gaps import known_gaps
 from analytics.reports import listings
 from collector.store import Cursor
 
@@ -41,12 +42,15 @@ class Dialect(TypedDict):
 
 
 class Defect(TypedDict):
-    """What an emitter (an instrumentation scope of a version) leaves out or gets wrong: `items` of so many (`of`)."""
+    """What an emitter (an instrumentation scope of a version) leaves out or gets wrong: `items` of so many (`of`).
+    `evidence`: `counted` in what it sent, or `known` from captures whose truth was recorded: then `items` are the spans
+    that it concerns."""
 
     dialect: str
     scope: str
     scope_version: str | None
     defect: str
+    evidence: str
     items: int
     of: int
     sentence: str
@@ -85,7 +89,7 @@ CHECKS = (
 
 
 def emitters(c: Cursor, bounds: Mapping[str, int], calls: Sequence[Row]) -> tuple[list[Dialect], list[Defect]]:
-    """Dialects by name, and defects, the most frequent first.
+    """Dialects by name, and defects: those that were counted before those that are known, the most frequent first.
 
     `bounds`: `from_ms`, `to_ms` of arrival; the cursor knows what arrived then as the relation `arrivals`. `calls`:
     rows of the query `costs` for what started then, by dialect at least.
@@ -118,30 +122,56 @@ def _dialects(sent: Iterable[Row], sums: Iterable[Row], calls: Iterable[Row]) ->
     return [found[name] | {"kinds": dict(found[name]["kinds"])} for name in sorted(found)]  # type: ignore[misc]
 
 
-def _defects(sent: Iterable[Row], sums: Iterable[Row]) -> list[Defect]:
-    """One look at each emitter with each check; an emitter's rows are added up."""
+def _defects(sent: Sequence[Row], sums: Iterable[Row]) -> list[Defect]:
+    """One look at each emitter with each check and for each known gap; an emitter's rows are added up."""
     counts: dict[tuple[Any, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    kinds: dict[tuple[Any, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in (*sent, *sums):
-        emitter = counts[row["dialect"], row["scope"], row["scope_version"]]
+        emitter = row["dialect"], row["scope"], row["scope_version"]
         for name, value in row.items():
             if isinstance(value, int):
-                emitter[name] += value
+                counts[emitter][name] += value
+    for row in sent:
+        kinds[row["dialect"], row["scope"], row["scope_version"]][row["kind"]] += int(row["spans"])
     found: list[Defect] = []
-    for (dialect, scope, version), count in counts.items():
-        count["cache_untold"] = 0 if count["cache_told"] or count["cacheable"] < FEW else count["cacheable"]
-        for check in CHECKS:
-            items, of = count[check.items], count[check.of]
-            if items and (items == of or not check.always):
-                said = check.sentence.format(items=items, of=of)
-                found.append(
-                    {
-                        "dialect": dialect,
-                        "scope": scope,
-                        "scope_version": version,
-                        "defect": check.name,
-                        "items": items,
-                        "of": of,
-                        "sentence": f"{said[0].upper()}{said[1:]}.",
-                    }
-                )
-    return sorted(found, key=lambda d: (-d["items"], d["dialect"], d["scope"], d["defect"]))
+    for emitter, count in counts.items():
+        counted = list(_counted(count))
+        told = {name for name, *_ in counted}
+        known = _known(emitter, count, kinds[emitter], told)
+        found += (_defect(emitter, *defect) for defect in (*counted, *known))
+    return sorted(found, key=lambda d: (d["evidence"], -d["items"], d["dialect"], d["scope"], d["defect"]))
+
+
+def _defect(emitter: tuple[Any, ...], name: str, evidence: str, items: int, of: int, said: str) -> Defect:
+    dialect, scope, version = emitter
+    known: Defect = {
+        "dialect": dialect,
+        "scope": scope,
+        "scope_version": version,
+        "defect": name,
+        "evidence": evidence,
+        "items": items,
+        "of": of,
+        "sentence": said,
+    }
+    return known
+
+
+def _counted(count: dict[str, int]) -> Iterator[tuple[str, str, int, int, str]]:
+    """The checks that an emitter's counts do not pass."""
+    count["cache_untold"] = 0 if count["cache_told"] or count["cacheable"] < FEW else count["cacheable"]
+    for check in CHECKS:
+        items, of = count[check.items], count[check.of]
+        if items and (items == of or not check.always):
+            said = check.sentence.format(items=items, of=of)
+            yield check.name, "counted", items, of, f"{said[0].upper()}{said[1:]}."
+
+
+def _known(
+    emitter: tuple[Any, ...], count: dict[str, int], kinds: dict[str, int], told: set[str]
+) -> Iterator[tuple[str, str, int, int, str]]:
+    """The known gaps of an emitter, where spans that they concern arrived, but those that counting has `told`."""
+    _, scope, version = emitter
+    for gap in known_gaps():
+        if kinds[gap.kind] and gap.counted_as not in told and gap.shows(scope, version, count):
+            yield "known_gap", "known", kinds[gap.kind], kinds[gap.kind], gap.sentence

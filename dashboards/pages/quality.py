@@ -48,7 +48,7 @@ DIALECT_COLUMNS = (
     *("dialect", "spans", "exact", "assumed", "none", "model_calls", "priced_calls", "unpriced_calls", "unknown_calls"),
     *("usage_assumed", "sums_told", "sums_differing", "sampled", "quarantined", "late"),
 )
-DEFECT_COLUMNS = ("dialect", "scope", "scope_version", "defect", "items", "of", "sentence")
+DEFECT_COLUMNS = ("dialect", "scope", "scope_version", "defect", "evidence", "items", "of", "sentence")
 COUNTER_COLUMNS = ("tenant", "service", "model", "field", "counted", "called", "difference", "sentence")
 COUNTED = {  # fields of counters in words
     "input_tokens": "input tokens",
