@@ -23,6 +23,8 @@ State = Literal["pending", "firing", "resolved"]
 # Control characters and the marks that reorder text: names come from emitters and end up in chats and terminals.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _LABEL_LENGTH = 128
+TRIAL = "SpanledgerTest"
+"""The alertname of trials."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,13 @@ def fingerprint(labels: Mapping[str, str]) -> str:
         for byte in name.encode() + b"\xff" + labels[name].encode() + b"\xff":
             value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
     return f"{value:016x}"
+
+
+def trial(target: str, now_ns: int) -> Alert:
+    """An alert about nothing, to see whether a target takes one: it fires now, and nobody keeps it up."""
+    labels = {"alertname": TRIAL, "severity": "none", "target": target}
+    said = {"summary": "A test by spanledger: alerts reach you. Nothing is wrong.", "description": "It ends by itself."}
+    return Alert(f"{fingerprint(labels)}-{now_ns}", fingerprint(labels), "firing", labels, said, now_ns, now_ns)
 
 
 def step(open_alerts: Sequence[Alert], signals: Iterable[Signal], now_ns: int) -> Step:

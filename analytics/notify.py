@@ -21,8 +21,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from analytics.alert_settings import Target
-from analytics.alerts import Alert
+from analytics.alert_settings import AlertSettings, Target
+from analytics.alerts import Alert, trial
 
 SIGNATURE_HEADER = "X-Spanledger-Signature"
 RETRYABLE = (408, 425, 429)
@@ -80,6 +80,14 @@ def webhook_payload(alert: Alert, receiver: str, page_url: str) -> dict[str, Any
         "externalURL": page_url,
         "alerts": [shown],
     }
+
+
+def send_trial(settings: AlertSettings, target: Target, now_ns: int) -> Delivery:
+    """Post an alert about nothing, now and once, past the outbox: whether this target takes alerts."""
+    alert = trial(target.name, now_ns)
+    if target.kind == "webhook":
+        return send_webhook(target, webhook_payload(alert, target.name, settings.page_url))
+    return send_alertmanager(target, [alertmanager_alert(alert, now_ns, settings.resend_s * 10**9)])[0]
 
 
 def send_alertmanager(target: Target, alerts: Sequence[dict[str, Any]]) -> list[Delivery]:

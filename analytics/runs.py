@@ -3,7 +3,7 @@
 import polars as pl
 
 from analytics.cost import run_costs
-from collector.semconv import Flag
+from collector.semconv import KINDS, Flag
 
 SILENCE_NS = 600 * 10**9  # without a root a run counts as running until nothing arrived for so long
 
@@ -88,7 +88,7 @@ def _of_spans(spans: pl.DataFrame) -> pl.DataFrame:
         *(value.alias(c) for c, value in who.items()),
         *(pl.col(c).filter("is_root").first() for c in ("agent", "agent_version")),
         agents=pl.col("own_agent").filter(below).unique(maintain_order=True),
-        first_name=pl.col("name").first(),
+        first_name=pl.col("name").filter(~pl.col("name").is_in(KINDS)).first(),
         first_ns=pl.col("start_ns").min(),
         ended_ns=pl.coalesce(pl.col("end_ns").filter("inside").max(), pl.col("end_ns").max()),
         spans=pl.len(),

@@ -206,6 +206,8 @@ def outlook(left: float | None, burn: float | None, slo: Slo, now_ns: int) -> st
     """Budget and pace in words: "at this rate the budget is gone in 7 h"; the parameters of `exhaustion_minutes`."""
     if left is None:
         return "no events yet"
+    if left < -1:
+        return f"the budget is spent {1 - left:.0f} times over"
     if left < 0:
         return f"the budget is overspent by {-left:.0%}"
     if left < 1e-9:

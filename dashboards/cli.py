@@ -109,6 +109,18 @@ COMMANDS: tuple[tuple[str, str, str, tuple[Option, ...]], ...] = (
         (*_filters("tenant"), JSON),
     ),
     (
+        "alerts",
+        "reliability:alerts",
+        "what fires and who was told; or `test TARGET`: whether a target takes alerts",
+        (
+            (("act",), {"nargs": "?", "choices": ("test",), "metavar": "test"}),
+            (("target",), {"nargs": "?", "metavar": "TARGET", "help": "the name of a target of alerts.toml"}),
+            _text("--state", "only pending, firing or resolved ones"),
+            *_filters("tenant"),
+            JSON,
+        ),
+    ),
+    (
         "cost",
         "looking:cost",
         "what calls cost, by any grouping",

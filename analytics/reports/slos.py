@@ -13,7 +13,9 @@ from analytics.reports.values import moment
 from analytics.slo import MINUTE_NS, Slo
 from collector.store import Store
 
-_ORDER = ("exhausted", "burning", "ok", "no events", "not counted yet")
+_ORDER = ("exhausted", "burning", "few events", "ok", "no events", "not counted yet")
+
+_NO_VERDICT = {"few events": "too few events to judge by", "not counted yet": "not counted yet"}
 
 
 def slos(
@@ -29,9 +31,9 @@ def slos(
     the period follows one), `period_begins, period_ends, group`; over the period `events, good, bad, left_out,
     budget_left` (share; None: no events); `burn` over the shortest long window, `exhausted_in_s` (None: not before the
     period ends, or not known), `outlook` in words, `windows` (burn and counts of each), `pairs` (factor, both burns,
-    whether they breach now) and `status`: exhausted, burning, ok, no events, not counted yet. None of these holds the
-    events of planned maintenance: `with_maintenance` has `events, bad, budget_left, burn` of the period and the same
-    window with them.
+    whether they breach now) and `status`: exhausted, burning, ok, few events (the budget is spent, by fewer events than
+    alerts ask for: `min_events`, `min_bad`), no events, not counted yet. None of these holds the events of planned
+    maintenance: `with_maintenance` has `events, bad, budget_left, burn` of the period and the same window with them.
     `maintenance`: the `windows` that lie in one of the periods or are still to come.
     `tenant`: only groups of that tenant.
     """
@@ -99,6 +101,7 @@ def _row(
         }
         for index, pair in enumerate(slo.pairs)
     ]
+    status = _status(slo, period, left, any(p["breaching"] for p in pairs)) if counted else "not counted yet"
     return {
         "slo": slo.name,
         "title": slo.title,
@@ -120,9 +123,9 @@ def _row(
         "budget_left": left,
         "burn": burn,
         "exhausted_in_s": None if minutes is None else round(minutes * 60),
-        "outlook": maths.outlook(left, burn, slo, now_ns) if counted else "not counted yet",
+        "outlook": _NO_VERDICT.get(status) or maths.outlook(left, burn, slo, now_ns),
         "with_maintenance": _with_maintenance(slo, period, recent),
-        "status": _status(left, any(p["breaching"] for p in pairs), counted),
+        "status": status,
         "windows": [
             {"window": name, **{k: by_window[m][k] for k in ("burn", "events", "bad")}}
             for m, name in (
@@ -147,12 +150,13 @@ def _with_maintenance(slo: Slo, period: dict[str, Any], recent: dict[str, Any]) 
     }
 
 
-def _status(left: float | None, breaching: bool, counted: bool) -> str:
+def _status(slo: Slo, period: dict[str, Any], left: float | None, breaching: bool) -> str:
     if left is None:
-        return "no events" if counted else "not counted yet"
-    if left <= 0:
-        return "exhausted"
-    return "burning" if breaching else "ok"
+        return "no events"
+    if left <= 0 and not breaching:
+        enough = period["good"] + period["bad"] >= slo.min_events and period["bad"] >= slo.min_bad
+        return "exhausted" if enough else "few events"
+    return "exhausted" if left <= 0 else "burning" if breaching else "ok"
 
 
 _OLDEST = """

@@ -5,9 +5,11 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, HTTPException, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from analytics import notifications
+from analytics import notifications, notify
+from analytics.alert_settings import AlertSettings
 from analytics.reports.alerts import alerts
 from analytics.reports.values import BadQuestion
 from collector.errors import Refused
@@ -24,6 +26,28 @@ MAX_PAYLOAD_BYTES = 4 << 20
 def get_alerts(request: Request, tenant: str | None = None, state: str | None = None) -> Response:
     """Alerts, firing ones first, each with its deliveries."""
     return answer(request, alerts(store_of(request), now_ns_of(request), tenant, state))
+
+
+class Trial(BaseModel):
+    """Which target to try."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: str = Field(description="The name of a target of alerts.toml.")
+
+
+@router.post("/alerts/test", response_model=dict[str, Any])
+def post_trial(request: Request, asked: Trial) -> Response:
+    """Post an alert about nothing to one target, at once, and tell how it went."""
+    settings: AlertSettings = request.app.state.alerts
+    target = next((target for target in settings.targets if target.name == asked.target), None)
+    if target is None:
+        names = ", ".join(target.name for target in settings.targets)
+        known = f"there are {names}" if names else "alerts.toml of the data folder names none"
+        raise BadQuestion("target", f"{asked.target!r} is not a target: {known}")
+    outcome = notify.send_trial(settings, target, now_ns_of(request))
+    told = {"target": target.name, "kind": target.kind, "url": target.url, "delivered": outcome.ok}
+    return answer(request, told | {"detail": outcome.detail})
 
 
 @router.post("/alerts/webhook", response_model=dict[str, int])

@@ -57,6 +57,7 @@ def test_pairs_need_both_windows_and_enough_events(
         (0.01, 20.0, "at this rate the budget is gone in 22 min"),
         (0.0, 3.0, "the budget is gone"),
         (-0.3, 3.0, "the budget is overspent by 30%"),
+        (-18.6, 3.0, "the budget is spent 20 times over"),
     ],
 )
 def test_outlook_in_words(left: float | None, burn: float | None, words: str) -> None:
@@ -152,12 +153,30 @@ def test_report(tmp_path: Path) -> None:
     assert (waiting[0]["status"], waiting[0]["outlook"]) == ("not counted yet", "not counted yet")
     assert [(i["group"]["tenant"], i["status"]) for i in items] == [("acme", "exhausted"), ("globex", "ok")]
     assert items[0]["budget_left"] == pytest.approx(1 - 0.4 / 0.05)
-    assert items[0]["outlook"] == "the budget is overspent by 700%"
+    assert items[0]["outlook"] == "the budget is spent 8 times over"
     assert items[0]["burn"] == pytest.approx(40 / 60 / 0.05)
     assert [p["breaching"] for p in items[0]["pairs"]] == [False, True, True]
     assert history[-1]["budget_left"] == pytest.approx(items[0]["budget_left"])
     assert sum(h["bad"] for h in history) == 40
     assert answer["as_of"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("bad", "good", "status"),
+    [(1, 0, "few events"), (4, 0, "few events"), (1, 11, "few events"), (2, 8, "exhausted"), (0, 1, "ok")],
+)
+def test_a_handful_of_events_exhausts_no_budget(tmp_path: Path, bad: int, good: int, status: str) -> None:
+    """A budget that fewer events have spent than alerts ask for is shown as such, after those that burn."""
+    store = empty_store(tmp_path / "s.duckdb")
+    with store.transaction() as cursor:
+        statuses = ["error"] * bad + ["ok"] * good
+        put(cursor, "runs", [run(NOW_NS - m * MINUTE_NS, status=s) for m, s in enumerate(statuses)])
+        slo_events.refresh(cursor, [SUCCESS], NOW_NS)
+    (item,) = report.slos(store, [SUCCESS], NOW_NS)["items"]
+    store.close()
+
+    assert item["status"] == status
+    assert (item["outlook"] == "too few events to judge by") == (status == "few events")
 
 
 def test_shipped_profiles_are_consistent() -> None:

@@ -25,6 +25,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield data
 
 
+@pytest.fixture(autouse=True)
+def any_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual ports may be taken on the machine that runs the tests, and the doctor would say so."""
+    for port in ("PORT", "HTTP_PORT", "GRPC_PORT"):
+        monkeypatch.setenv(f"SPANLEDGER_{port}", "0")
+
+
 def _json(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, object]:
     assert cli.main(argv) == 0
     answer: dict[str, object] = json.loads(capsys.readouterr().out)

@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from analytics import alerts, outbox, slo_events
+from analytics import alerts, notify, outbox, slo_events
 from analytics.alert_settings import AlertSettings, Target
 from analytics.alerts import Signal
 from analytics.evaluate import evaluate
@@ -184,6 +184,17 @@ def _told(store: Store) -> list[tuple[str, str]]:
     """(state, statuses that receivers were notified of) of each episode."""
     items = report.alerts(store, time.time_ns())["items"]
     return [(i["state"], " ".join(sorted(n["status"] for n in i["notified"]))) for i in items]
+
+
+def test_a_trial_reaches_it(alertmanager: Alertmanager) -> None:
+    """An alert about nothing is taken at once, and ends by itself."""
+    outcome = notify.send_trial(AlertSettings(), Target("am", "alertmanager", alertmanager.url), time.time_ns())
+
+    until(lambda: alerts.TRIAL in alertmanager.alerts())
+    held = alertmanager.alerts()[alerts.TRIAL]
+    assert (outcome.ok, outcome.status) == (True, 200)
+    assert held["labels"]["severity"] == "none"
+    assert held["endsAt"] > held["updatedAt"]
 
 
 def test_fires_is_resent_survives_a_restart_and_resolves(store: Store, alertmanager: Alertmanager) -> None:
