@@ -34,7 +34,7 @@ NAVIGATION = (
     ("Data quality", "/quality", "quality"),
     ("Settings", "/settings", "settings"),
 )
-PERIODS = {"today": "Today", "24h": "24 h", "7d": "7 days", "30d": "30 days"}
+PERIODS = {"today": "Today", "yesterday": "Yesterday", "24h": "24 h", "7d": "7 days", "30d": "30 days"}
 
 FIRST_SPAN = """curl http://127.0.0.1:4318/v1/traces -H 'Content-Type: application/json' -d '{"resourceSpans": [{
   "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "hello"}}]},
@@ -87,14 +87,16 @@ class Period:
     @property
     def label(self) -> str:
         """In words, for headings."""
+        if self.name in ("today", "yesterday"):
+            return f"{self.name} ({self.zone})"
         if self.name in PERIODS:
-            return f"today ({self.zone})" if self.name == "today" else f"last {PERIODS[self.name]}"
+            return f"last {PERIODS[self.name]}"
         return f"{format.utc(self.from_ns)[:10]} to {format.utc(self.to_ns - 1)[:10]}"
 
 
 def period(request: Request, now_ns: int, default: str = "7d") -> Period:
     """The period of `period=` (a preset) or of `from=` and `to=` (days in UTC, both included). Where the page is of one
-    tenant, its today begins by its own clocks.
+    tenant, its today and yesterday begin by its own clocks.
 
     What cannot be read falls back to the preset `default`.
     """
@@ -105,9 +107,12 @@ def period(request: Request, now_ns: int, default: str = "7d") -> Period:
         if first is not None and (last is None or last >= first):
             return Period("custom", first, end if last is None else last + DAY_NS)
     lengths = {"24h": DAY_NS, "7d": 7 * DAY_NS, "30d": 30 * DAY_NS}
-    if name == "today":
+    if name in ("today", "yesterday"):
         zone = request.app.state.zones.of(query["tenant"]) if query.get("tenant") else "UTC"
-        return Period("today", day(zone, now_ns // MINUTE_NS)[0] * MINUTE_NS, end, zone)
+        midnight = day(zone, now_ns // MINUTE_NS)[0]
+        if name == "yesterday":
+            return Period(name, day(zone, midnight - 1)[0] * MINUTE_NS, midnight * MINUTE_NS, zone)
+        return Period(name, midnight * MINUTE_NS, end, zone)
     name = name if name in lengths else default
     return Period(name, end - lengths[name], end)
 

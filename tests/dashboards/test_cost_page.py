@@ -31,6 +31,16 @@ def test_the_page_says_why_it_differs(pages: TestClient) -> None:
     assert "Why it differs" not in pages.get(f"/cost?{PERIOD}&group_by=day").text
 
 
+def test_yesterday_is_one_step_away(pages: TestClient) -> None:
+    """What a tenant cost yesterday is what the API says of that day, to the last digit."""
+    day = "from=2026-11-19&to=2026-11-19"  # the day before DEMO_NOW_NS
+    told = pages.get(f"/api/v1/costs?{day}&group_by=tenant&tenant=globex").json()["total"]["cost_usd"]
+
+    assert Decimal(told) > 0
+    assert f'title="${told}"' in pages.get("/cost?period=yesterday&group_by=tenant&tenant=globex").text
+    assert 'href="/cost?period=yesterday"' in pages.get("/").text
+
+
 def test_any_key_is_a_filter(pages: TestClient) -> None:
     """What the filter field says becomes part of the slice, shown and kept in the address of every link."""
     html = pages.get(f"/cost?{PERIOD}&group_by=agent&where=tenant&is=globex").text

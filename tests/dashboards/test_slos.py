@@ -140,3 +140,4 @@ def test_today_of_a_tenant_begins_at_its_midnight(store: Store) -> None:
         assert "Today (UTC)" in client.get(f"{path}?period=today").text
         assert "Today (UTC)" in client.get(f"{path}?period=today&tenant=globex").text
         assert "Today (Asia/Tokyo)" in client.get(f"{path}?period=today&tenant=acme").text
+        assert "Yesterday (Asia/Tokyo)" in client.get(f"{path}?period=yesterday&tenant=acme").text
