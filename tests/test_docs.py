@@ -8,6 +8,7 @@ import pytest
 
 from collector.settings import FIELDS, PREFIX
 from dashboards.cli import COMMANDS, parser
+from dashboards.pages.quality import OUTCOMES
 from tests.needed import ROOT
 from tests.test_layout import tracked
 
@@ -65,6 +66,13 @@ def test_every_benchmark_is_documented() -> None:
     assert [file.name for file in tracked() if file.parts[0] == "bench" and f"| `{file.name}` |" not in page] == [
         "README.md"
     ]
+
+
+def test_every_outcome_is_documented() -> None:
+    """docs/trust.md has one row an outcome of the ledger, in the order of the page Data quality."""
+    page = (ROOT / "docs" / "trust.md").read_text()
+
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(OUTCOMES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
