@@ -11,10 +11,12 @@ from collector.semconv import QUARANTINE, Flag
 
 # Dialects that trace their own machinery: a trace of nothing else is no run.
 CODING_AGENTS = ("claude-code", "codex", "gemini-cli")
-# Dialects with spans about agents and messages between them that are no runs either.
-MACHINERY = (*CODING_AGENTS, "autogen")
+# Dialects with spans about agents, messages between them and their protocols that are no runs either.
+MACHINERY = (*CODING_AGENTS, "autogen", "mcp")
 # What is said of an agent before it runs.
 _PREPARATION = r"^create_agent\b"
+# How OpenLLMetry names MCP's handshakes and streams.
+_PROTOCOL = r"\.mcp$|Stream(?:Reader|Writer)$"
 # Of these the log records name the session, but neither trace nor turn: they follow the clock among its runs.
 BY_SESSION = ("codex",)
 # Of these the log records of tool calls do not name the call: the second record of a tool is its second call.
@@ -45,7 +47,8 @@ def quiet_prompts(spans: pl.DataFrame) -> pl.DataFrame:
     Needs `part`.
     """
     coding, idle = pl.col("dialect").is_in(CODING_AGENTS), pl.col("kind") == "other"
-    machinery = idle & (pl.col("dialect").is_in(MACHINERY) | pl.col("name").str.contains(_PREPARATION))
+    protocol = (pl.col("dialect") == "openllmetry") & pl.col("name").str.contains(_PROTOCOL)
+    machinery = idle & (pl.col("dialect").is_in(MACHINERY) | pl.col("name").str.contains(_PREPARATION) | protocol)
     if not spans.select((coding | machinery).any()).item():
         return spans.with_columns(internal=False)
     spans = spans.with_columns(internal=machinery.all().over("part"))

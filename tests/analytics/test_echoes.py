@@ -27,6 +27,9 @@ def runs_of(*spans: Span) -> list[dict[str, Any]]:
     return found
 
 
+PROTOCOL = ("initialize.mcp", "tools/list.mcp", "ResponseStreamWriter", "RequestStreamReader")
+
+
 def test_a_prompt_gives_way_to_the_agents_own_spans() -> None:
     """The event that begins a run is nothing beside an agent.run or real work of the agent; else it is the root."""
     prompt = agent(5, None, 1, **LOG)
@@ -36,10 +39,13 @@ def test_a_prompt_gives_way_to_the_agents_own_spans() -> None:
 
 
 def test_the_making_of_an_agent_is_no_run() -> None:
-    """A trace that only says that an agent was made, or that AutoGen passed a message on, is none."""
+    """A trace that only says that an agent was made, that AutoGen passed a message on, or that MCP shook hands, is none."""
     made = span(9, trace_lo=2, name="create_agent helper")
     passed = span(9, trace_lo=3, name="autogen send", dialect="autogen")
-    assert runs_of(agent(1), made, passed) == [{"trace_ids": 1, "spans": [1]}]
+    asked = span(9, trace_lo=4, name="tools/list", dialect="mcp")
+    streams = (span(9 + n, trace_lo=5 + n, name=name, dialect="openllmetry") for n, name in enumerate(PROTOCOL))
+    assert runs_of(agent(1), made, passed, asked, *streams) == [{"trace_ids": 1, "spans": [1]}]
+    assert len(runs_of(agent(1), span(9, trace_lo=2, name="billing.mcp"))) == 2
     assert len(runs_of(agent(1), span(9, trace_lo=2, name="create_order"))) == 2
 
 

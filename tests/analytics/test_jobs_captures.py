@@ -24,6 +24,8 @@ NO_TOOLS_ON_SPANS = "openai_v2"  # it puts messages into logs
 BLOCKED = "google_adk-policy_block"  # sent as a failed tool call
 UNSEEN_LOOPS = ("google_adk-loop8", "litellm_otel-loop8", "openai_v2-loop8")  # no arguments, a trace a call, no tools
 
+TRACE_A_CALL = ("litellm_otel", "no_root")  # nothing on the wire joins the calls of one execution
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[dict[str, Any]]]]:
@@ -68,3 +70,14 @@ def test_runs_agree_with_the_truth(scenario: Scenario, runs: dict[str, list[dict
         assert told["tool_calls"] == truth["tool_execution_count"]
     assert bool(told["findings"]) == (truth["loops"] and name not in UNSEEN_LOOPS)
     assert {run["status"] for run in mine} <= {"ok", "error"}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_an_execution_is_one_run(scenario: Scenario, runs: dict[str, list[dict[str, Any]]]) -> None:
+    """Nothing that surrounds an execution (handshakes, tool servers) makes a run of its own, and the run failed if the
+    program did. Where each call is a trace of its own there are as many runs as calls."""
+    mine = runs[str(scenario)]
+    calls = sum(run["llm_calls"] for run in mine)
+
+    assert len(mine) == (calls if any(part in str(scenario) for part in TRACE_A_CALL) else 1)
+    assert any(run["status"] == "error" for run in mine) == scenario.truth["run_failed"]
