@@ -39,7 +39,7 @@ def test_a_prompt_gives_way_to_the_agents_own_spans() -> None:
 
 
 def test_the_making_of_an_agent_is_no_run() -> None:
-    """A trace that only says that an agent was made, that AutoGen passed a message on, or that MCP shook hands, is none."""
+    """A trace that only says that an agent was made, that AutoGen passed a message on or MCP shook hands, is none."""
     made = span(9, trace_lo=2, name="create_agent helper")
     passed = span(9, trace_lo=3, name="autogen send", dialect="autogen")
     asked = span(9, trace_lo=4, name="tools/list", dialect="mcp")
