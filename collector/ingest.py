@@ -25,7 +25,7 @@ from collector.store import Store, insert
 
 # Keys of dropped attributes that are counted by name.
 MAX_DROPPED_KEYS = 5_000
-SAVE_DROPPED_KEYS_S = 60.0
+SAVE_DROPPED_KEYS_S = 5.0
 RATE_WINDOW_S = 0.5
 
 Answer = tuple[Item, Receipt | Exception]
@@ -52,6 +52,8 @@ class Ingest:
         self._known = IdFilter()
         self._threads: list[threading.Thread] = []
         self._dropped_keys: Counter[str] = Counter()
+        self._unsaved_keys: set[str] = set()
+        self._keys_saved_s = time.monotonic()
         self.counters: Counter[str] = Counter()
         self.last_batch = 0
         self._measured = ((time.monotonic(), 0), (time.monotonic(), 0))
@@ -151,10 +153,10 @@ class Ingest:
             prepared, over = self._backlog.next(SAVE_DROPPED_KEYS_S)
             if over:
                 return
-            if prepared is None:
-                self._save_dropped_keys()
-            else:
+            if prepared is not None:
                 self._resolve(self._commit(prepared))
+            if time.monotonic() - self._keys_saved_s >= SAVE_DROPPED_KEYS_S:
+                self._save_dropped_keys()
 
     def _commit(self, group: Prepared) -> list[Answer]:
         if group.epoch != self._preparer.epoch:
@@ -202,18 +204,25 @@ class Ingest:
     def _note_dropped_keys(self, keys: Counter[str]) -> None:
         for key, count in keys.items():
             known = key in self._dropped_keys or len(self._dropped_keys) < MAX_DROPPED_KEYS
-            self._dropped_keys[key if known else "_other"] += count
+            key = key if known else "_other"
+            self._dropped_keys[key] += count
+            self._unsaved_keys.add(key)
 
     def _save_dropped_keys(self) -> None:
-        """Counts of dropped keys are written now and then: they are a hint for mapping, not part of the ledger."""
-        if not self._dropped_keys:
+        """Counts that have changed are written now and then: they are a hint for mapping, not part of the ledger."""
+        self._keys_saved_s = time.monotonic()
+        if not self._unsaved_keys:
             return
-        with self._store.transaction() as c:
-            c.execute("DELETE FROM dropped_keys")
-            c.execute(
-                "INSERT INTO dropped_keys SELECT unnest(?), unnest(?)",
-                [list(self._dropped_keys), list(self._dropped_keys.values())],
-            )
+        keys = sorted(self._unsaved_keys)
+        try:
+            with self._store.transaction() as c:
+                c.execute("DELETE FROM dropped_keys WHERE list_contains(?::VARCHAR[], key)", [keys])
+                counts = [self._dropped_keys[key] for key in keys]
+                c.execute("INSERT INTO dropped_keys SELECT unnest(?), unnest(?)", [keys, counts])
+        except Exception:
+            log.exception("counts of dropped keys could not be written; they are kept for the next time")
+        else:
+            self._unsaved_keys.clear()
 
 
 def _answer(answers: list[Answer]) -> None:

@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from collector import ingest as ingest_module
 from collector.backlog import Receipt
 from collector.errors import Busy, Refused
 from collector.identity import Credential
@@ -223,6 +224,36 @@ def test_a_failed_commit_is_retried_by_the_sender(store: Store, monkeypatch: pyt
 
     assert run(store, job) == Receipt()
     assert rows(store, "SELECT tool, service FROM span_details") == [("search", "test")]
+
+
+def test_dropped_keys_are_told_while_spans_keep_coming(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys whose values were dropped are stored within moments, under traffic that never pauses; at rest nothing is
+    written."""
+    monkeypatch.setattr(ingest_module, "SAVE_DROPPED_KEYS_S", 0.1)
+    sent, stored, writes = 0, list[Any](), list[int]()
+    told = "SELECT values_dropped FROM dropped_keys WHERE key = 'my.note'"
+
+    async def keep_sending(ingest: Ingest) -> None:
+        nonlocal sent
+        end = time.monotonic() + 5
+        while not stored and time.monotonic() < end:
+            sent += 1
+            await ingest.accept("traces", body(span(sent, attributes={"my.note": "kept by nobody"})), OPEN)
+            stored.extend(rows(store, told))
+        await asyncio.sleep(0.4)  # what the last requests dropped is written by now
+        transaction = store.transaction
+
+        def counted() -> Any:
+            writes.append(1)
+            return transaction()
+
+        monkeypatch.setattr(store, "transaction", counted)
+        await asyncio.sleep(0.4)
+
+    run(store, keep_sending)
+    assert rows(store, told) == [(sent,)]
+    assert stored
+    assert writes == []
 
 
 def test_unused_signals_are_counted_not_swallowed(store: Store) -> None:
