@@ -1,5 +1,6 @@
 // Draws the figures that the server made, in the colours of the theme. Plotly is fetched once a chart comes near.
 (() => {
+  const LETTER_PX = 6.5; // of the 11 px font, at most
   const script = document.querySelector("script[data-plotly]");
   let plotly = null;
   const load = () => (plotly ??= new Promise((done, failed) => {
@@ -37,6 +38,9 @@
       stage = document.createElement("div");
       chart.append(stage);
     }
+    const label = Math.max(1, ...(figure.data[0]?.x ?? []).map((x) => String(x).length));
+    const room = Math.floor(chart.clientWidth / (label * LETTER_PX + 24)); // labels side by side, never over each other
+    figure.layout.xaxis.nticks = Math.max(2, Math.min(figure.layout.xaxis.nticks, room));
     const font = { family: getComputedStyle(document.body).fontFamily, size: 11, color: colour("--muted") };
     await Plotly.react(stage, figure.data, { ...figure.layout, font }, { displayModeBar: false, responsive: true });
     stage.removeAllListeners?.("plotly_click");
