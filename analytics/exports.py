@@ -22,7 +22,7 @@ FORMATS = {
 }
 """Formats and their media types."""
 
-ROWS = 50_000
+ROWS = 20_000
 """Rows of a piece: enough for speed, little enough to hold."""
 
 _FORMULA = r"^[\s\x00-\x1f]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]"
@@ -95,7 +95,8 @@ def _parquet(frames: Iterator[pl.DataFrame]) -> Iterator[bytes]:
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         if writer is None:
             writer = pq.ParquetWriter(pa.PythonFile(sink, mode="w"), table.schema, compression="zstd")
-        writer.write_table(table)
+        if len(table):
+            writer.write_table(table)
         yield sink.take()
     if writer is not None:
         writer.close()

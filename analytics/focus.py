@@ -67,8 +67,9 @@ def metered(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
 
 
 def summed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `metered` with equal keys become one."""
-    return rows.group_by(*KEYS, "price_version", "meter").agg(pl.col("quantity", "cost_pusd").sum())
+    """Rows of `metered` with equal keys become one, in the order of their keys."""
+    kept = (*KEYS, "price_version", "meter")
+    return rows.group_by(kept).agg(pl.col("quantity", "cost_pusd").sum()).sort(kept, nulls_last=True)
 
 
 def unpriced(calls: pl.DataFrame) -> pl.DataFrame:
@@ -79,8 +80,10 @@ def unpriced(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def summed_unpriced(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `unpriced` with equal keys become one."""
-    return rows.group_by(*KEYS, "pricing").agg(pl.col("calls", "input_tokens", "output_tokens").sum())
+    """Rows of `unpriced` with equal keys become one, in the order of their keys."""
+    kept = (*KEYS, "pricing")
+    sums = pl.col("calls", "input_tokens", "output_tokens").sum()
+    return rows.group_by(kept).agg(sums).sort(kept, nulls_last=True)
 
 
 def focus_rows(sums: pl.DataFrame) -> pl.DataFrame:
@@ -95,7 +98,7 @@ def focus_rows(sums: pl.DataFrame) -> pl.DataFrame:
     start = pl.col("day").cast(pl.Datetime("us"))
     month = pl.col("day").dt.truncate("1mo").cast(pl.Datetime("us"))
     sku = pl.concat_str(seller, what, pl.col("meter"), pl.col("service_tier").fill_null("standard"), separator="/")
-    rows = sums.sort(*KEYS, "price_version", "meter", nulls_last=True).with_columns(
+    rows = sums.with_columns(
         money=usd(pl.col("cost_pusd")), unit_price=_unit_price(tokens), sku=sku, start=start, month=month
     )
     return rows.select(

@@ -16,6 +16,7 @@ Cursor = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
 
 IDLE_CACHE = "32MB"  # of blocks, while nobody asks
+BUSY_CACHE = "64MB"  # between the parts of a large answer
 MOMENT_S = 2.0  # how long to wait for nobody to ask
 
 
@@ -128,15 +129,23 @@ class Store:
             self._checkpoint.release()
 
     def release_cache(self) -> bool:
-        """Give the memory of cached blocks back at a moment when nobody uses the store; says whether one came.
+        """Give the memory of cached blocks back at a moment when nobody uses the store; says whether one came."""
+        return self._let_go(IDLE_CACHE, own=0, wait_s=MOMENT_S)
+
+    def trim_cache(self) -> bool:
+        """The same from inside a task that reads a lot and has just now no query open, if nobody else has a cursor."""
+        return self._let_go(BUSY_CACHE, own=1, wait_s=0.0)
+
+    def _let_go(self, cache: str, *, own: int, wait_s: float) -> bool:
+        """Keep only so much while no more than `own` cursors are open.
 
         DuckDB keeps blocks up to its memory limit; lowering the limit for a moment is the one way to let go of them.
         """
         with self._gate:
-            if not self._gate.wait_for(lambda: not self._open_cursors, MOMENT_S):
+            if not self._gate.wait_for(lambda: self._open_cursors <= own, wait_s):
                 return False
             try:
-                self._root.execute(f"SET memory_limit = '{IDLE_CACHE}'")
+                self._root.execute(f"SET memory_limit = '{cache}'")
             except duckdb.OutOfMemoryException:
                 return False
             finally:

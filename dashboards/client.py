@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from collector.errors import Busy
-
 FILE_NAME = "server.json"
 CONNECT_S = 2.0
 ANSWER_S = 120.0
@@ -40,6 +38,14 @@ class Reply:
     def json(self) -> Any:
         """The body, parsed."""
         return json.loads(self.body)
+
+
+class StreamRefused(Exception):
+    """A long answer was refused before it began."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"status {reply.status}")
+        self.reply = reply
 
 
 def announce(data: Path, server: Server) -> None:
@@ -85,14 +91,15 @@ class Remote:
         return self._ask("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode(), wait_s)
 
     def stream(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[bytes]:
-        """A long answer, piece by piece."""
+        """A long answer, piece by piece. Raises StreamRefused instead of the first one; OSError or HTTPException
+        where it breaks off."""
         connection = self._connection()
         try:
             connection.request("GET", _address(path, params), headers={"Authorization": f"Bearer {self._server.token}"})
             answer = connection.getresponse()
             if answer.status != 200:
-                raise Busy(f"the server answered {answer.status}")
-            while piece := answer.read(CHUNK_BYTES):
+                raise StreamRefused(Reply(answer.status, answer.read()))
+            while piece := answer.read1(CHUNK_BYTES):
                 yield piece
         finally:
             connection.close()

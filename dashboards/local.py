@@ -19,7 +19,7 @@ from collector.settings import Settings
 from collector.store import Store
 from dashboards import rules
 from dashboards.app import create_app
-from dashboards.client import Reply
+from dashboards.client import Reply, StreamRefused
 
 STORE_NAME = "spanledger.duckdb"
 PIECES = 8  # of a long answer, made ahead of who takes them
@@ -70,7 +70,8 @@ class Local:
         return asyncio.run(self._ask("POST", *_parted(path), sent))
 
     def stream(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[bytes]:
-        """A long answer, piece by piece, while another thread goes on making it. Raises Busy if it breaks off."""
+        """A long answer, piece by piece, while another thread goes on making it. Raises StreamRefused instead of the
+        first one, Busy if it breaks off."""
         pieces: queue.Queue[bytes | None] = queue.Queue(PIECES)
         known = urlencode(
             {name: value for name, value in (params or {}).items() if value not in (None, [])}, doseq=True
@@ -89,8 +90,10 @@ class Local:
         while (piece := pieces.get()) is not None:
             yield piece
         maker.join()
-        if not replies or replies[0].status != 200:
-            raise Busy(f"the answer broke off, or was status {replies[0].status if replies else 500}")
+        if not replies:
+            raise Busy("the answer broke off and is not complete")
+        if replies[0].status != 200:
+            raise StreamRefused(replies[0])
 
     def close(self) -> None:
         """Close the store."""

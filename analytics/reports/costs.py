@@ -11,6 +11,7 @@ from analytics.owned_calls import NO_OWNERS, name_owners
 from analytics.owners import OwnerMap
 from analytics.reports import listings
 from analytics.reports.listings import Lag
+from analytics.reports.parts import EVERYTHING, Part
 from analytics.reports.periods import EVER_NS, require_zone
 from analytics.reports.values import BadQuestion, usd
 from collector.store import Cursor, Store
@@ -150,13 +151,13 @@ def prepare(
     *,
     split_ns: int | None = None,
     with_runs: bool = True,
-    only: str = "true",
+    only: Part = EVERYTHING,
 ) -> dict[str, Any]:
     """Make the cursor ready for the query `costs`, and give the parameters of its question, not those of its page.
 
     `split_ns` parts each group into calls before and from then on (column `before`). Without the number of runs most
-    questions are answered from sums instead of calls. `only`: calls for which this SQL holds, by columns
-    that runs have as well where they are grouped by run. Raises BadQuestion.
+    questions are answered from sums instead of calls. `only` names the part
+    of the calls to sum. Raises BadQuestion.
     """
     if unknown := [key for key in group_by if key not in GROUP_KEYS]:
         raise BadQuestion("group_by", f"{unknown[0]!r} is not a group key: use {', '.join(GROUP_KEYS)}")
@@ -174,14 +175,14 @@ def prepare(
     local = tz != "UTC" and not {"day", "hour"}.isdisjoint(group_by)
     periods = [(from_ns, to_ns)] if split_ns is None else [(from_ns, split_ns), (split_ns, to_ns)]
     bins = None if with_runs or singles or local else cost_bins.rows_sql(c, periods)
-    rows = bins or f"{cost_bins.CALLS} WHERE {only}"
+    rows = bins or f"{cost_bins.CALLS} WHERE {only.calls}"
     c.execute(f"CREATE OR REPLACE TEMP MACRO cost_rows() AS TABLE {rows}")
     described = "WHERE call_group IN (SELECT call_group FROM cost_rows())" if bins else ""
     if asked["trace_hi"] is not None:
         within = "start_ns >= {from_ns} AND start_ns < {to_ns} AND trace_hi = {trace_hi} AND trace_lo = {trace_lo}"
         described = f"WHERE call_group IN (SELECT call_group FROM calls WHERE {within.format(**asked)})"
     c.execute(f"CREATE OR REPLACE TEMP MACRO cost_groups() AS TABLE SELECT * FROM call_groups {described}")
-    runs = f"SELECT trace_hi, trace_lo, run_span, run_id FROM runs WHERE {only if 'run' in group_by else 'false'}"
+    runs = f"SELECT trace_hi, trace_lo, run_span, run_id FROM runs WHERE {only.runs if 'run' in group_by else 'false'}"
     c.execute(f"CREATE OR REPLACE TEMP MACRO cost_runs() AS TABLE {runs}")
     keys = [key for key in (*DESCRIBED, "day", "hour") if key in group_by]
     return asked | {"keys": keys, "tz": tz, "split_ns": split_ns, "with_runs": with_runs}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from analytics.pricing.book import PriceBook
 from analytics.report_plans import Plan
 from analytics.reports import listings
 from analytics.reports.costs import CostTotal, groups
+from analytics.reports.parts import NOTHING, Part, parts
 from analytics.reports.periods import EVER_NS
 from analytics.reports.values import BadQuestion
 from collector.store import Cursor, Store
 
-CHUNK_CALLS = 500_000
-PART_CALLS = 250_000
+CHUNK_CALLS = 50_000
 
 PRESETS: dict[str, tuple[str, ...]] = {
     "month-end": ("provider", "model", "tenant", "environment"),
@@ -30,7 +31,6 @@ PRESETS: dict[str, tuple[str, ...]] = {
 }
 """Groupings that finance asks for, by name."""
 
-_DAY_NS = 86_400 * 10**9
 _AMOUNTS = ("cost", "booked", "reported", "wasted", "avoided")
 
 
@@ -47,21 +47,18 @@ class Report:
 
 def cost_frames(store: Store, report: Report, owners: OwnerMap = NO_OWNERS) -> Iterator[pl.DataFrame]:
     """The rows of `costs.list_costs`, all of them: the group keys (with the owner its cost centre), then the sums,
-    amounts as Decimal USD. At least one frame, none with more than exports.ROWS rows. Raises BadQuestion.
+    amounts as Decimal USD. The first frame is empty, none has more than exports.ROWS rows. Raises BadQuestion.
     """
     if len(set(report.group_by)) < len(report.group_by):
         raise BadQuestion("group_by", "a group key is named twice: name each once")
     asked = (report.group_by, report.from_ns, report.to_ns, report.tz, owners, report.filters)
     with listings.reading(store) as c:
-        begun = False
-        for part in _parts(c, report):
-            found = groups(c, *asked, only=part)
-            for batch in found.to_arrow_reader(exports.ROWS):
+        yield _answered(_frame(groups(c, *asked, only=NOTHING).to_arrow_table()), report.group_by, owners)
+        for part in parts(c, report.group_by, report.from_ns, report.to_ns, report.tz):
+            for batch in groups(c, *asked, only=part).to_arrow_reader(exports.ROWS):
                 for rows in _frame(batch).iter_slices(exports.ROWS):
                     yield _answered(rows, report.group_by, owners)
-                    begun = True
-        if not begun:
-            yield _answered(_frame(found.limit(0).to_arrow_table()), report.group_by, owners)
+            store.trim_cache()
 
 
 def focus_frames(
@@ -74,21 +71,29 @@ def focus_frames(
     by_run: bool = True,
     only_unpriced: bool = False,
 ) -> Iterator[pl.DataFrame]:
-    """The FOCUS rows of a period, day by day (UTC), see analytics.focus; or the volume of the unpriced calls.
+    """The FOCUS rows of a period, see analytics.focus; or the volume of the unpriced calls.
 
-    One day is held at a time, as sums. At least one frame.
+    In the order of runs, else of days (UTC). One part of the calls is held at a time; the first frame is empty.
     """
+    whole = ("run",) if by_run else ("day",)
     with listings.reading(store) as c:
-        days = [row[0] for row in c.execute(_DAYS, {"from_ns": from_ns, "to_ns": to_ns}).fetchall()]
-        asked = {"by_run": by_run, "tenant": tenant}
-        for day in days or [0]:
-            begin, end = max(from_ns, day * _DAY_NS), min(to_ns, (day + 1) * _DAY_NS)
-            calls = c.sql(query("focus_calls"), params=asked | {"from_ns": begin, "to_ns": end if days else begin})
+        for part in chain([NOTHING], parts(c, whole, from_ns, to_ns)):
+            calls = focus_calls(c, part, by_run=by_run, tenant=tenant)
             if only_unpriced:
-                rows = _summed(calls, focus.unpriced, focus.summed_unpriced)
+                sums = _summed(calls, focus.unpriced, focus.summed_unpriced)
             else:
-                rows = focus.focus_rows(_summed(calls, lambda frame: focus.metered(frame, book), focus.summed))
-            yield from rows.iter_slices(exports.ROWS) if rows.height else [rows]
+                sums = _summed(calls, lambda frame: focus.metered(frame, book), focus.summed)
+            for rows in sums.iter_slices(exports.ROWS) if sums.height else [sums]:
+                yield rows if only_unpriced else focus.focus_rows(rows)
+            store.trim_cache()
+
+
+def focus_calls(c: Cursor, part: Part, *, by_run: bool, tenant: str | None = None) -> Any:
+    """The calls of a part, with the columns that FOCUS rows are made of: a relation."""
+    c.execute(f"CREATE OR REPLACE TEMP MACRO part_calls() AS TABLE SELECT * FROM calls WHERE {part.calls}")
+    runs = f"SELECT * FROM runs WHERE {part.runs if by_run else 'false'}"
+    c.execute(f"CREATE OR REPLACE TEMP MACRO part_runs() AS TABLE {runs}")
+    return c.sql(query("focus_calls"), params={"tenant": tenant})
 
 
 def write_due(store: Store, plans: Sequence[Plan], book: PriceBook, owners: OwnerMap, now_ns: int) -> list[Path]:
@@ -108,25 +113,6 @@ def write_due(store: Store, plans: Sequence[Plan], book: PriceBook, owners: Owne
             exports.save(frames, plan.form, path)
             written.append(path)
     return written
-
-
-def _parts(c: Cursor, report: Report) -> list[str]:
-    """Conditions that divide the calls so that no group is in two parts, and a part has few enough calls to be summed
-    in little memory. Without a key of many values there are few groups, and one part.
-    """
-    column = next((column for key, column in _MANY.items() if key in report.group_by), None)
-    if column is None:
-        return ["true"]
-    (calls,) = c.execute(_CALLS, [report.from_ns, report.to_ns]).fetchall()[0]
-    parts = max(1, -(-calls // PART_CALLS))
-    return [f"hash({column}) % {parts} = {number}" for number in range(parts)]
-
-
-_MANY = {"run": "trace_lo", "session": "session", "user": '"user"'}
-_CALLS = "SELECT count(*) FROM calls WHERE start_ns >= ? AND start_ns < ?"
-_DAYS = """
-SELECT DISTINCT start_ns // 86400000000000 AS day FROM calls WHERE start_ns >= $from_ns AND start_ns < $to_ns ORDER BY 1
-"""
 
 
 def _summed(

@@ -1,14 +1,16 @@
 """Puts a question to whoever can answer: the server that runs on the data folder, else the store itself."""
 
 import http.client
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from collector.errors import Busy
 from collector.settings import Settings
-from dashboards.client import Remote, Reply, running
+from dashboards.client import Remote, Reply, StreamRefused, running
 
 if TYPE_CHECKING:  # opening a store takes half a second of imports that a running server saves
     from dashboards.local import Local
@@ -33,6 +35,11 @@ def whoever_answers(settings: Settings, *, current: bool = True) -> "Iterator[Re
     if server := running(settings.data):
         try:
             yield Remote(server)
+        except StreamRefused as e:
+            checked(e.reply)
+        except http.client.IncompleteRead as e:
+            broken = f"the answer of the server at {server.pages} broke off and is not complete: see its log"
+            raise CommandError(broken, UNREACHABLE) from e
         except (OSError, http.client.HTTPException) as e:
             why = f"the server at {server.pages} did not answer ({type(e).__name__}): see its log"
             raise CommandError(why, UNREACHABLE) from e
@@ -45,6 +52,10 @@ def whoever_answers(settings: Settings, *, current: bool = True) -> "Iterator[Re
     local = Local(settings, current=current)
     try:
         yield local
+    except StreamRefused as e:
+        checked(e.reply)
+    except Busy as e:
+        raise CommandError(e.reason, UNREACHABLE) from e
     finally:
         local.close()
 
@@ -69,6 +80,15 @@ def checked(reply: Reply) -> Reply:
 def print_json(reply: Reply) -> None:
     """One document on stdout, as the API gave it."""
     sys.stdout.write(reply.body.decode() + "\n")
+
+
+def print_pieces(pieces: Iterator[bytes]) -> None:
+    """A long answer on stdout, until it ends or its reader had enough."""
+    try:
+        sys.stdout.buffer.writelines(pieces)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def params_of(args: Namespace, *names: str) -> dict[str, Any]:

@@ -1,25 +1,26 @@
 """`prices`, `reprice`, `reconcile`, `report`, `close`: what finance does with costs."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from collector.errors import Busy
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
 from collector.settings import Settings
 from dashboards import format
 from dashboards.commands import tables
 from dashboards.commands.asking import (
     OK,
-    UNREACHABLE,
     USAGE,
     CommandError,
     ask,
     checked,
     params_of,
     print_json,
+    print_pieces,
     whoever_answers,
 )
 from dashboards.commands.tables import Column
@@ -115,17 +116,16 @@ def report(args: Namespace, settings: Settings) -> int:
     """Costs or FOCUS rows as a file, streamed."""
     if args.unpriced and not args.focus:
         raise CommandError("--unpriced belongs to --focus: `prices --unpriced` lists models without a price", USAGE)
+    if args.focus and (args.group_by or args.preset):
+        raise CommandError("--focus has rows of its own: leave --group-by and --preset out", USAGE)
+    if args.group_by and args.preset:
+        raise CommandError("--preset is a grouping: leave --group-by out", USAGE)
     period = params_of(args, "tenant", "from", "to", "tz")
     path, asked = "/api/v1/reports", params_of(args, "group_by", "preset")
     if args.focus:
         path, asked = "/api/v1/reports/focus", {"unpriced": "true"} if args.unpriced else {}
     with whoever_answers(settings) as source:
-        keys = {} if args.focus else params_of(args, "group_by")
-        checked(source.get("/api/v1/costs", period | keys | {"limit": 1}))  # refuses in words what a stream cannot
-        try:
-            _write(source.stream(path, period | asked | {"format": args.format}), args.out)
-        except Busy as e:
-            raise CommandError(f"the report is not complete: {e.reason}", UNREACHABLE) from e
+        _write(source.stream(path, period | asked | {"format": args.format}), args.out)
     return OK
 
 
@@ -166,18 +166,26 @@ def close(args: Namespace, settings: Settings) -> int:
 
 
 def _write(pieces: Iterator[bytes], out: str | None) -> None:
-    """To a file that is there whole or not at all, or to standard output."""
+    """To a file that is there whole or not at all, or to standard output; a terminal is shown how much there is."""
     if out is None:
-        sys.stdout.buffer.writelines(pieces)
-        sys.stdout.buffer.flush()
+        print_pieces(pieces)
         return
-    part = Path(out + ".part")
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    part, size = Path(out + ".part"), 0
     try:
-        with part.open("wb") as file:
-            file.writelines(pieces)
+        with part.open("wb") as file, Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task(format.inert(Path(out).name), total=None)
+            for piece in pieces:
+                size += file.write(piece)
+                progress.update(task, completed=size)
         part.rename(out)
+    except (ConnectionError, TimeoutError):
+        raise  # of the server, not of the file
     except OSError as e:
         raise CommandError(f"{out} cannot be written ({e.strerror}): name another file", USAGE) from e
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _text(name: str) -> Any:

@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 
 from collector.settings import Settings
-from dashboards.commands.asking import OK, ask, checked, print_json, whoever_answers
+from dashboards.commands.asking import OK, ask, checked, print_json, print_pieces, whoever_answers
 
 
 def spans(args: Namespace, settings: Settings) -> int:
@@ -18,8 +18,7 @@ def spans(args: Namespace, settings: Settings) -> int:
             sys.stdout.write(f"{reply.json()['count']}\n")
     elif args.ids:
         with whoever_answers(settings, current=False) as source:
-            for piece in source.stream("/api/v1/spans/ids"):
-                sys.stdout.buffer.write(piece)
+            print_pieces(source.stream("/api/v1/spans/ids"))
     else:
         reply = ask(settings, f"/api/v1/runs/{args.run}/spans", {"limit": args.limit, "cursor": args.cursor})
         if args.json:

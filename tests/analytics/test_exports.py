@@ -19,7 +19,7 @@ from analytics.owned_calls import NO_OWNERS
 from analytics.owners import OwnerEntry, OwnerMap
 from analytics.pricing.book import PriceBook
 from analytics.report_plans import Plan, PlanFileError, load_plans
-from analytics.reports import exports as reports
+from analytics.reports import parts
 from analytics.reports.costs import GROUP_KEYS, list_costs
 from analytics.reports.exports import PRESETS, Report, cost_frames, write_due
 from analytics.reports.values import BadQuestion
@@ -68,9 +68,9 @@ def test_a_report_in_parts_is_the_same_report(
 ) -> None:
     """Divided into many parts that are summed one by one, every group is there once, with the same sums."""
     whole = pl.concat(cost_frames(store, Report(keys)))
-    monkeypatch.setattr(reports, "PART_CALLS", 100)
-    parts = pl.concat(cost_frames(store, Report(keys)))
-    assert parts.sort(pl.all()).equals(whole.sort(pl.all()))
+    monkeypatch.setattr(parts, "PART_CALLS", 100)
+    divided = pl.concat(cost_frames(store, Report(keys)))
+    assert divided.sort(pl.all()).equals(whole.sort(pl.all()))
     assert whole.select(keys).is_unique().all()
 
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics import exports, focus
-from analytics.frames import query
 from analytics.pricing.book import PriceBook
 from analytics.pricing.entries import ModelEntry
 from analytics.reports.costs import list_costs
-from analytics.reports.exports import focus_frames
+from analytics.reports.exports import focus_calls, focus_frames
+from analytics.reports.parts import Part
 from collector.store import Store
 from tests.needed import ROOT, missing
 from tests.stores import DEMO_NOW_NS, demo_store
@@ -83,8 +83,7 @@ def test_who_used_it_is_in_the_tags(store: Store) -> None:
 def test_any_stored_cost_divides_without_a_rest(store: Store, data: st.DataObject) -> None:
     """Whatever calls are said to have cost, their meters add up to it exactly."""
     with store.cursor() as c:
-        asked = {"by_run": False, "from_ns": 0, "to_ns": 2**62, "tenant": None}
-        calls = c.sql(query("focus_calls") + " ORDER BY start_ns LIMIT 12", params=asked).pl()
+        calls = focus_calls(c, Part(), by_run=False).order("start_ns").limit(12).pl()
     amounts = data.draw(st.lists(st.one_of(st.none(), st.integers(0, 2**60)), min_size=len(calls), max_size=len(calls)))
     calls = calls.with_columns(cost_pusd=pl.Series(amounts, dtype=pl.Int64))
     assert focus.metered(calls, BOOK)["cost_pusd"].sum() == sum(amount or 0 for amount in amounts)
