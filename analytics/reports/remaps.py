@@ -49,7 +49,7 @@ def remapping(done: Remapped) -> Remapping:
         "changed_spans": done.changed_spans,
         "bare_spans": done.bare_spans,
         "items": [_item(done.changes[i]) for i in sorted(most)],
-        "omitted": len(done.changes) - len(most),
+        "omitted": len(done.changes) - len(most) + done.omitted,
     }
 
 

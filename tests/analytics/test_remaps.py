@@ -14,7 +14,7 @@ from collector.dialects.tables import Tables, load_tables
 from collector.remap import Change, Remapped, remap, undo
 from collector.store import Store
 from tests.collector.spans import START_NS, request
-from tests.collector.test_remap import ACME, EVER, NOW_NS, SPANS, filled
+from tests.collector.test_remap import ACME, EVER, NOW_NS, SPANS, filled, take_in
 
 BOOK = PriceBook.seeded()
 TRACES = 7
@@ -84,6 +84,25 @@ def test_the_jobs_follow_a_remap_and_its_undo(
     undo(store, 1, actor="test", now_ns=NOW_NS)
     caught_up(store)
     assert (rows(store, RUNS), rows(store, CALLS)) == before
+
+
+def test_costs_follow_a_tenant_that_was_read_later(store: Store, tmp_path: Path) -> None:
+    """Runs and calls belong to whom a kept attribute names, once a table says that it names the tenant."""
+    body = request({"name": "llm.call", "model": "gpt-5-mini", "prompt_tokens": 7, "acme.customer": "globex"})
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "kept.toml").write_text('kept = ["acme.customer"]')
+    take_in(store, ("traces", body), tables=load_tables(folder))
+    caught_up(store)
+    whose = "SELECT DISTINCT tenant FROM {} ORDER BY 1"
+    assert rows(store, whose.format("runs")) == [("default",)]
+    mine = 'dialect = "spanledger"\nextends = ["spanledger"]\n[fields]\ntenant = ["acme.customer"]'
+    (folder / "mine.toml").write_text(mine)
+    remap(store, load_tables(folder), *EVER, actor="test", now_ns=NOW_NS)
+    caught_up(store)
+    assert rows(store, whose.format("runs")) == [("default",), ("globex",)]
+    calls = "calls JOIN call_groups USING (call_group) WHERE kind = 'llm.call'"
+    assert rows(store, whose.format(calls)) == [("globex",)]
 
 
 def test_an_answer_names_the_largest_differences(tables: Tables) -> None:
