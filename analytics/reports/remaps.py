@@ -4,15 +4,14 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from analytics.reports import listings
-from analytics.reports.periods import bounds
-from analytics.reports.values import moment, usd
+from analytics.reports.audits import list_acts
+from analytics.reports.values import usd
 from collector.remap import Change, Remapped
 from collector.store import Store
 
 MAX_ITEMS = 1000
 
-_AUDIT = "SELECT * FROM remaps ORDER BY remap DESC LIMIT 1000"
+_TOLD = ("remap", "undoes", "actor", "tables_version", "spans", "changed_spans")
 
 
 class RemapItem(TypedDict):
@@ -55,17 +54,7 @@ def remapping(done: Remapped) -> Remapping:
 
 def list_remaps(store: Store, now_ns: int) -> dict[str, Any]:
     """The audit of remapping, the latest first."""
-    with store.cursor() as c:
-        found = listings.dicts(c, _AUDIT)
-    items = [
-        {
-            **{name: row[name] for name in ("remap", "undoes", "actor", "tables_version", "spans", "changed_spans")},
-            "at": moment(row["at_ns"]),
-            **bounds(row["from_ns"], row["to_ns"]),
-        }
-        for row in found
-    ]
-    return {"items": items, "next_cursor": None, "as_of": moment(now_ns)}
+    return list_acts(store, now_ns, "remaps", _TOLD)
 
 
 def _item(change: Change) -> RemapItem:

@@ -6,13 +6,12 @@ from typing_extensions import TypedDict
 
 from analytics import close
 from analytics.close import ClosedMonth
-from analytics.reports import listings
-from analytics.reports.periods import bounds
+from analytics.reports.audits import list_acts
 from analytics.reports.values import moment, usd
 from analytics.reprice import Repriced
 from collector.store import Store
 
-_AUDIT = "SELECT * FROM reprices ORDER BY reprice DESC LIMIT 1000"
+_TOLD = ("reprice", "undoes", "actor", "model", "price_version", "calls", "changed_calls")
 
 
 class Repricing(TypedDict):
@@ -55,20 +54,7 @@ def repricing(done: Repriced) -> Repricing:
 
 def list_reprices(store: Store, now_ns: int) -> dict[str, Any]:
     """The audit of repricing, the latest first."""
-    with store.cursor() as c:
-        found = listings.dicts(c, _AUDIT)
-    items = [
-        {
-            **{name: row[name] for name in ("reprice", "undoes", "actor", "model", "price_version")},
-            "at": moment(row["at_ns"]),
-            **bounds(row["from_ns"], row["to_ns"]),
-            "calls": row["calls"],
-            "changed_calls": row["changed_calls"],
-            **_amounts(int(row["old_pusd"]), int(row["new_pusd"])),
-        }
-        for row in found
-    ]
-    return {"items": items, "next_cursor": None, "as_of": moment(now_ns)}
+    return list_acts(store, now_ns, "reprices", _TOLD, lambda row: _amounts(int(row["old_pusd"]), int(row["new_pusd"])))
 
 
 def list_months(store: Store, now_ns: int) -> dict[str, Any]:
