@@ -13,8 +13,8 @@ from analytics.reports.remaps import MAX_ITEMS, remapping
 from collector.dialects.tables import Tables, load_tables
 from collector.remap import Change, Remapped, remap, undo
 from collector.store import Store
+from tests.collector.remapping import ACME, EVER, NOW_NS, SPANS, filled, take_in
 from tests.collector.spans import START_NS, request
-from tests.collector.test_remap import ACME, EVER, NOW_NS, SPANS, filled, take_in
 
 BOOK = PriceBook.seeded()
 TRACES = 7

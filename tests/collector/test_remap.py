@@ -1,6 +1,5 @@
 """Remapping: what was kept is read as if it arrived today, nothing else changes, and all of it can be taken back."""
 
-import asyncio
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,51 +9,14 @@ import pytest
 
 from collector.dialects.engine import TABLES
 from collector.dialects.tables import Tables, load_tables
-from collector.identity import Credential
-from collector.ingest import Ingest
 from collector.otlp.answers import Signal
 from collector.remap import KEEP_NS, Change, RemapError, preview, remap, undo
 from collector.semconv import Flag
 from collector.store import Store
+from tests.collector.remapping import ACME, EVER, LOG, NOW_NS, SPANS, filled, rows, take_in
 from tests.collector.spans import START_NS, request
 
-OPEN = Credential("open", None, frozenset({"ingest"}))
-EVER = (-(2**63), 2**63 - 1)
-NOW_NS = START_NS + 60 * 10**9
-LOG = "SELECT * FROM span_log ORDER BY span_id"
 DETAILS = "SELECT * EXCLUDE (batch, attributes) FROM span_details ORDER BY span_id"
-
-ACME = """
-dialect = "acme"
-rank = 5
-[recognise]
-scopes = ["acme.agents"]
-[[kind]]
-from = "acme.step"
-is = { think = "llm.call", "do*" = "tool.call", run = "agent.run" }
-[fields]
-model = ["acme.model"]
-provider = ["acme.provider"]
-tool = ["acme.tool"]
-agent = ["acme.agent"]
-input_tokens = ["acme.tokens.in"]
-output_tokens = ["acme.tokens.out"]
-cache_read_tokens = ["acme.tokens.cached"]
-reported_cost = ["acme.cost_usd"]
-[values.provider]
-inhouse = "acme-cloud"
-[usage]
-input = "exclusive"
-"""
-SPANS = (
-    {"name": "run", "acme.step": "run", "acme.agent": "shopper", "acme.tokens.in": 35},
-    {
-        "name": "think", "acme.step": "think", "acme.model": "brain-1", "acme.provider": "inhouse",
-        "acme.tokens.in": 10, "acme.tokens.out": 5, "acme.tokens.cached": 20, "acme.cost_usd": 0.25,
-    },
-    {"name": "do", "acme.step": "do_it", "acme.tool": "fetch", "code": 2, "message": "timeout"},
-    {"name": "rest", "acme.prompt": "what was said"},
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -72,35 +34,6 @@ def adding(tmp_path: Path, dialect: str, text: str) -> Tables:
     folder.mkdir()
     (folder / "mine.toml").write_text(f'dialect = "{dialect}"\nextends = ["{dialect}"]\n{text}')
     return load_tables(folder)
-
-
-def filled(path: Path, *bodies: tuple[Signal, bytes], tables: Tables = TABLES, credential: Credential = OPEN) -> Store:
-    """A store that took these requests in with these tables."""
-
-    made = Store(path)
-    made.migrate("collector")
-    take_in(made, *bodies, tables=tables, credential=credential)
-    return made
-
-
-def take_in(store: Store, *bodies: tuple[Signal, bytes], tables: Tables, credential: Credential = OPEN) -> None:
-    """Requests into a store."""
-
-    async def send() -> None:
-        ingest = Ingest(store, b"k" * 32, tables=tables, clock_ns=lambda: NOW_NS)
-        ingest.start()
-        for signal, body in bodies:
-            await ingest.accept(signal, body, credential)
-        await ingest.stop()
-
-    asyncio.run(send())
-
-
-def rows(store: Store, sql: str) -> list[dict[str, Any]]:
-    """An answer."""
-    with store.cursor() as c:
-        answer: list[dict[str, Any]] = c.sql(sql).to_arrow_table().to_pylist()
-        return answer
 
 
 @pytest.fixture
@@ -340,63 +273,3 @@ def test_spans_without_anything_kept_are_counted(tmp_path: Path, tables: Tables)
     shown = preview(store, tables, *EVER)
     assert (shown.spans, shown.changed_spans, shown.bare_spans) == (3, 0, 3)
     store.close()
-
-
-CUSTOMERS = (
-    {"name": "run", "acme.step": "run", "acme.customer": "globex", "session": "s-1"},
-    {"name": "think", "acme.step": "think", "acme.customer": "initech", "acme.who": "bob@example.org"},
-    {"name": "rest", "acme.step": "think", "acme.customer": "", "tenant": "hooli"},
-)
-KEPT = 'kept = ["acme.customer", "acme.who"]\n'
-
-
-def keeping(tmp_path: Path, name: str, more: str = "") -> Tables:
-    """The tables of somebody who keeps two attributes of identity, and perhaps has a dialect that reads them."""
-    folder = tmp_path / name
-    folder.mkdir()
-    (folder / "kept.toml").write_text(KEPT)
-    if more:
-        (folder / "acme.toml").write_text(ACME.replace("[fields]", f"[fields]\n{more}"))
-    return load_tables(folder)
-
-
-def test_identity_is_read_from_what_was_kept(tmp_path: Path) -> None:
-    """Tenant and user from kept attributes, scrubbed as at arrival, the rest as it was; told by value; taken back."""
-    body = request(*CUSTOMERS, scope="acme.agents")
-    old = filled(tmp_path / "old.duckdb", ("traces", body), tables=keeping(tmp_path, "before"))
-    tables = keeping(tmp_path, "after", 'tenant = ["acme.customer"]\nuser = ["acme.who"]')
-    fresh = filled(tmp_path / "new.duckdb", ("traces", body), tables=tables)
-    whose = 'SELECT tenant, "user", session, run_ref, client FROM span_details ORDER BY span_id'
-    before = rows(old, LOG)
-    done = remap(old, tables, *EVER, actor="test", now_ns=NOW_NS)
-    told = {(c.field, c.spans, c.old, c.new) for c in done.changes if c.field in ("tenant", "user")}
-    assert told == {
-        ("tenant", 1, None, "globex"), ("tenant", 1, None, "initech"), ("user", 1, None, "[email]"),
-    }  # fmt: skip
-    assert [tuple(r.values())[:3] for r in rows(old, whose)] == [
-        ("globex", None, "s-1"), ("initech", "[email]", None), ("hooli", None, None),
-    ]  # fmt: skip
-    assert rows(old, whose) == rows(fresh, whose)
-    assert preview(old, tables, *EVER).changed_spans == 0
-    undo(old, 1, actor="test", now_ns=NOW_NS)
-    assert rows(old, LOG) == before
-    old.close()
-    fresh.close()
-
-
-def test_a_remap_that_names_another_tenant_than_the_credential_s_is_quarantined(tmp_path: Path) -> None:
-    """As at arrival: a claim that the key does not cover counts nowhere, one that agrees does, and an undo ends it."""
-    acme = Credential("key", "globex", frozenset({"ingest"}))
-    body = request(*CUSTOMERS[:2], scope="acme.agents")
-    old = filled(tmp_path / "old.duckdb", ("traces", body), tables=keeping(tmp_path, "before"), credential=acme)
-    tables = keeping(tmp_path, "after", 'tenant = ["acme.customer"]')
-    fresh = filled(tmp_path / "new.duckdb", ("traces", body), tables=tables, credential=acme)
-    flags = f"SELECT flags & {int(Flag.FOREIGN_TENANT)} > 0 AS foreign_tenant FROM span_log ORDER BY span_id"
-    assert [r["foreign_tenant"] for r in rows(old, flags)] == [False, False]
-    remap(old, tables, *EVER, actor="test", now_ns=NOW_NS)
-    assert [r["foreign_tenant"] for r in rows(old, flags)] == [False, True]
-    assert rows(old, flags) == rows(fresh, flags)
-    undo(old, 1, actor="test", now_ns=NOW_NS)
-    assert [r["foreign_tenant"] for r in rows(old, flags)] == [False, False]
-    old.close()
-    fresh.close()
