@@ -6,20 +6,16 @@ that are past for long become one bin.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from analytics import emitter_checks
+from analytics.minute_bins import HOUR, MINUTE_NS, MOST_EXTENTS, Mark, extents, read_mark
+from analytics.stretches import Stretch, within
 from collector.store import Cursor, Store
 
-MINUTE_NS = 60 * 10**9
-HOUR = 60
 QUIET_NS = 15 * 10**9
 """A minute that was touched later than this is read from its calls: it is likely to be touched again."""
 LATE_MINUTES = 15
 """So long after its end an hour becomes one bin."""
-MOST_EXTENTS = 64
-"""With more pieces than this one pass over all calls is faster."""
-
-Extent = tuple[int, int]
 
 CALLS = """
 SELECT *,
@@ -39,22 +35,6 @@ _SUMS = (
     "wasted_pusd", "avoided_pusd",
 )  # fmt: skip
 _SUMMED = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Which minutes are in bins: [first, end), by the hour before `hours_until`, except `touched` ones."""
-
-    first: int
-    hours_until: int
-    end: int
-    touched: frozenset[int] = frozenset()
-
-    def bin_of(self, minute: int) -> Extent:
-        """The minutes of the bin that holds `minute`."""
-        if minute >= self.hours_until:
-            return minute, minute + 1
-        return minute // HOUR * HOUR, minute // HOUR * HOUR + HOUR
 
 
 def touch(c: Cursor, minutes: Iterable[int], now_ns: int) -> None:
@@ -89,6 +69,7 @@ def refresh(store: Store, now_ns: int) -> int:
         written = _sum_again(c, sorted({mark.bin_of(minute) for minute in quiet}), mark.hours_until)
         written += c.execute(_FOLD, [hours_until]).fetchall()[0][0]
         c.execute("DELETE FROM cost_bins WHERE minutes = 1 AND minute < ?", [hours_until])
+        emitter_checks.fold(c, hours_until)
         c.execute("DELETE FROM cost_bin_marks")
         first = min([mark.first, *quiet]) // HOUR * HOUR  # no call lies before, else its minute were touched
         end = max([mark.end, hours_until, *(minute + 1 for minute in quiet)])
@@ -96,27 +77,12 @@ def refresh(store: Store, now_ns: int) -> int:
     return int(written)
 
 
-def read_mark(c: Cursor) -> Mark | None:
-    """What is in bins as the cursor sees it; None: nothing."""
-    marks = c.execute("SELECT first_minute, hours_until, end_minute FROM cost_bin_marks").fetchall()
-    if not marks:
-        return None
-    first, hours_until, end = marks[0]
-    touched = c.execute("SELECT DISTINCT minute FROM touched_cost_minutes").fetchall()
-    return Mark(first, hours_until, end, frozenset(row[0] for row in touched))
+def name_rows(c: Cursor, periods: Sequence[Stretch]) -> None:
+    """Define `cost_rows()` on this cursor: rows as `rows_sql` says, else calls. `owned_calls()` must be defined."""
+    c.execute(f"CREATE OR REPLACE TEMP MACRO cost_rows() AS TABLE {rows_sql(c, periods) or CALLS}")
 
 
-def extents(mark: Mark, from_ns: int, to_ns: int) -> tuple[list[Extent], list[Extent]]:
-    """[from_ns, to_ns) as stretches of minutes to read from bins, and stretches of time to read from calls."""
-    begin = max(-(-from_ns // MINUTE_NS), mark.first)
-    begin = begin if mark.bin_of(begin)[0] == begin else mark.bin_of(begin)[1]
-    end = mark.bin_of(min(to_ns // MINUTE_NS, mark.end))[0]
-    touched = sorted({mark.bin_of(minute) for minute in mark.touched if begin <= minute < end})
-    bins = _between(begin, end, touched)
-    return bins, _between(from_ns, to_ns, [(first * MINUTE_NS, last * MINUTE_NS) for first, last in bins])
-
-
-def rows_sql(c: Cursor, periods: Sequence[Extent]) -> str | None:
+def rows_sql(c: Cursor, periods: Sequence[Stretch]) -> str | None:
     """SQL of rows as those of CALLS over `periods`, bins where possible; without a value of single calls.
 
     None where bins do not help.
@@ -127,9 +93,9 @@ def rows_sql(c: Cursor, periods: Sequence[Extent]) -> str | None:
     bins, calls = ([extent for each in found for extent in each[side]] for side in (0, 1))
     if not bins or len(bins) + len(calls) > MOST_EXTENTS:
         return None
-    single = f"SELECT start_ns, call_group, {', '.join(_SUMS)} FROM ({CALLS}) WHERE {_within('start_ns', calls)}"
+    single = f"SELECT start_ns, call_group, {', '.join(_SUMS)} FROM ({CALLS}) WHERE {within('start_ns', calls)}"
     summed = f"SELECT minute * {MINUTE_NS} AS start_ns, call_group, {', '.join(_SUMS)} FROM cost_bins"
-    return f"SELECT *, {_NOBODY} FROM ({single} UNION ALL {summed} WHERE {_within('minute', bins)})"
+    return f"SELECT *, {_NOBODY} FROM ({single} UNION ALL {summed} WHERE {within('minute', bins)})"
 
 
 _NOBODY = """NULL::UBIGINT AS trace_hi, NULL::UBIGINT AS trace_lo, NULL::UBIGINT AS run_span, NULL::INTEGER AS step,
@@ -175,7 +141,7 @@ def _name_groups(c: Cursor) -> None:
         c.execute(_NAME.format(columns=", ".join(columns)), [known])
 
 
-def _sum_again(c: Cursor, wanted: Sequence[Extent], hours_until: int) -> int:
+def _sum_again(c: Cursor, wanted: Sequence[Stretch], hours_until: int) -> int:
     if not wanted:
         return 0
     c.execute(
@@ -185,14 +151,6 @@ def _sum_again(c: Cursor, wanted: Sequence[Extent], hours_until: int) -> int:
     )
     c.execute("DELETE FROM cost_bins WHERE minute IN (SELECT minute FROM wanted_bins)")
     bounds = {"from_ns": wanted[0][0] * MINUTE_NS, "to_ns": wanted[-1][1] * MINUTE_NS}
-    return int(c.execute(_AGAIN, bounds | {"hours_ns": hours_until * MINUTE_NS}).fetchall()[0][0])
-
-
-def _between(begin: int, end: int, holes: Sequence[Extent]) -> list[Extent]:
-    """[begin, end) without the holes, which are sorted, apart and inside of it."""
-    edges = [begin, *(edge for hole in holes for edge in hole), end]
-    return [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]
-
-
-def _within(column: str, stretches: Sequence[Extent]) -> str:
-    return " OR ".join(f"({column} >= {first} AND {column} < {last})" for first, last in stretches) or "false"
+    written = int(c.execute(_AGAIN, bounds | {"hours_ns": hours_until * MINUTE_NS}).fetchall()[0][0])
+    emitter_checks.sum_again(c, wanted, hours_until)
+    return written

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from analytics import cost, cost_bins, frames, runs, slo_events, structure, upkeep
+from analytics import arrival_sums, cost, cost_bins, frames, runs, slo_events, structure, upkeep
 from analytics.calls import find_calls
 from analytics.detectors import DETECTORS, Detector
 from analytics.pricing.book import PriceBook
@@ -266,6 +266,7 @@ JOBS: tuple[Job, ...] = (
     Job("checkpoint", 5, lambda runner, _: upkeep.checkpoint_when_idle(runner.store, runner.clock())),
     Job("rest", 30, lambda runner, _: upkeep.rest_when_idle(runner.store, runner.clock())),
     Job("cost bins", 10, lambda runner, _: cost_bins.refresh(runner.store, runner.clock())),
+    Job("arrival sums", 10, lambda runner, _: arrival_sums.refresh(runner.store)),
     Job("retention", 3600, lambda runner, days: runner.delete_old(runner.clock(), days)),
 )
 

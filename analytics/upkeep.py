@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from analytics import cost_bins
+from analytics import arrival_sums, cost_bins, emitter_checks
 from analytics.runs import BATCH_NS
 from collector.semconv import Flag
 from collector.store import Cursor, Store
@@ -52,6 +52,8 @@ def delete_old(store: Store, now_ns: int, retention_days: float, announce: Calla
         old_runs = "SELECT (trace_hi, trace_lo, run_span) FROM runs WHERE arrived_ns < ?"
         of_old_runs = f"(trace_hi, trace_lo, run_span) IN ({old_runs})"
         cost_bins.touch_where(c, of_old_runs, [before_ns], now_ns)
+        emitter_checks.touch(c, batch, now_ns)
+        arrival_sums.touch(c, batch)
         for table in ("calls", "findings"):
             c.execute(f"DELETE FROM {table} WHERE {of_old_runs}", [before_ns])
         c.execute("DELETE FROM runs WHERE arrived_ns < ?", [before_ns])

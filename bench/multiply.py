@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from analytics import cost_bins, slo_events
+from analytics import arrival_sums, cost_bins, slo_events
 from analytics.jobs import Runner
 from analytics.pricing.book import PriceBook
 from analytics.slo import Slo
@@ -187,8 +187,10 @@ def summarise(store: Store, now_ns: int, slos: tuple[Slo, ...] = ()) -> None:
         c.execute("UPDATE watermarks SET batch = (SELECT max(batch) FROM span_log)")
         c.execute("INSERT INTO touched_minutes SELECT start_ns // 60000000000 FROM calls "
                   "UNION SELECT started_ns // 60000000000 FROM runs")  # fmt: skip
+        c.execute("DELETE FROM touched_cost_minutes")
         cost_bins.touch_where(c, "true", [], now_ns - cost_bins.QUIET_NS)
     cost_bins.refresh(store, now_ns)
+    arrival_sums.refresh(store)
     with store.transaction() as c:
         slo_events.refresh(c, slos, now_ns)
 

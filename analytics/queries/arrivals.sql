@@ -1,5 +1,6 @@
--- What arrived in a period, by hour of arrival, sender and description: how much, flagged how, with which usage. Of the
--- span table itself and by its flags as they are: it is looked at once, as a whole.
+-- What arrived, by hour of arrival, tenant and emitter (an instrumentation scope of some version that speaks a dialect):
+-- how much, flagged how, with which usage. `arrived_spans()` are the rows of the span table to look at; by their flags
+-- as they are: they are looked at once, as a whole. Of usage: model calls.
 WITH counts AS (
     SELECT batch // 3600000 AS hour, source, facet, flags,
         count(*) AS spans,
@@ -7,11 +8,12 @@ WITH counts AS (
         count(*) FILTER (cache_read_tokens >= 0) AS with_cache,
         count(*) FILTER (reasoning_tokens > 0) AS with_reasoning,
         count(*) FILTER (input_tokens >= 1024) AS large
-    FROM span_log
-    WHERE batch >= $from_ms AND batch < $to_ms AND flags & 2048 = 0
+    FROM arrived_spans()
+    WHERE flags & 2048 = 0
     GROUP BY ALL
 )
-SELECT hour, source, facet, CASE WHEN flags & 32768 <> 0 THEN 'logs' ELSE 'traces' END AS signal,
+SELECT hour, CASE WHEN flags & 32768 <> 0 THEN 'logs' ELSE 'traces' END AS signal,
+    coalesce(o.ingest_tenant, o.tenant) AS tenant, f.dialect, o.scope, o.scope_version, f.kind, f.mapping,
     sum(spans)::BIGINT AS accepted,
     coalesce(sum(spans) FILTER (flags & 1 <> 0), 0)::BIGINT AS late,
     coalesce(sum(spans) FILTER (flags & 2 <> 0), 0)::BIGINT AS foreign_tenant,
@@ -21,9 +23,12 @@ SELECT hour, source, facet, CASE WHEN flags & 32768 <> 0 THEN 'logs' ELSE 'trace
     coalesce(sum(spans) FILTER (flags & 32 <> 0), 0)::BIGINT AS clock_backwards,
     coalesce(sum(spans) FILTER (flags & 4096 <> 0), 0)::BIGINT AS attributes_dropped,
     coalesce(sum(spans) FILTER (flags & 512 <> 0), 0)::BIGINT AS usage_assumed,
-    sum(with_usage)::BIGINT AS used,
-    sum(with_cache)::BIGINT AS cache_told,
-    sum(with_reasoning)::BIGINT AS reasoning_told,
-    sum(large)::BIGINT AS cacheable
+    coalesce(sum(spans) FILTER (f.kind = 'llm.call' AND f.status = 'ok'), 0)::BIGINT AS answered,
+    coalesce(sum(with_usage) FILTER (f.kind = 'llm.call'), 0)::BIGINT AS used,
+    coalesce(sum(with_cache) FILTER (f.kind = 'llm.call'), 0)::BIGINT AS cache_told,
+    coalesce(sum(with_reasoning) FILTER (f.kind = 'llm.call'), 0)::BIGINT AS reasoning_told,
+    coalesce(sum(large) FILTER (f.kind = 'llm.call'), 0)::BIGINT AS cacheable
 FROM counts
+JOIN sources o USING (source)
+JOIN facets f USING (facet)
 GROUP BY ALL

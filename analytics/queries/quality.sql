@@ -2,12 +2,11 @@
 -- Everything stored counts once as accepted; late, quarantined, unclassified and sampled are parts of it. `arrivals` is
 -- the answer to arrivals.sql.
 WITH described AS (
-    SELECT hour, signal, coalesce(o.ingest_tenant, o.tenant) AS tenant, f.dialect,
-        arrivals.* EXCLUDE (hour, signal, source, facet),
-        CASE WHEN f.mapping = 'none' THEN accepted ELSE 0 END AS unclassified
+    SELECT hour, signal, tenant, dialect,
+        sum(COLUMNS('^(accepted|late|foreign_tenant|time_absurd|usage_absurd|sampled)$')),
+        coalesce(sum(accepted) FILTER (mapping = 'none'), 0) AS unclassified
     FROM arrivals
-    JOIN sources o USING (source)
-    JOIN facets f USING (facet)
+    GROUP BY ALL
 ),
 outcomes AS (
     SELECT hour, signal, tenant, dialect, unnest([
@@ -21,10 +20,9 @@ outcomes AS (
     ], recursive := true)
     FROM described
 )
-SELECT hour, signal, tenant, dialect, outcome, reason, sum(items) AS items
+SELECT hour, signal, tenant, dialect, outcome, reason, items
 FROM outcomes
-GROUP BY ALL
-HAVING sum(items) > 0
+WHERE items > 0
 UNION ALL
 SELECT epoch_ms(hour) // 3600000, signal, ingest_tenant, NULL, outcome, reason, sum(items)
 FROM ingest_events

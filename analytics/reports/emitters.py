@@ -88,13 +88,13 @@ CHECKS = (
 )  # fmt: skip
 
 
-def emitters(c: Cursor, bounds: Mapping[str, int], calls: Sequence[Row]) -> tuple[list[Dialect], list[Defect]]:
+def emitters(c: Cursor, calls: Sequence[Row]) -> tuple[list[Dialect], list[Defect]]:
     """Dialects by name, and defects: those that were counted before those that are known, the most frequent first.
 
-    `bounds`: `from_ms`, `to_ms` of arrival; the cursor knows what arrived then as the relation `arrivals`. `calls`:
-    rows of the query `costs` for what started then, by dialect at least.
+    The cursor knows what arrived in the period as the relations `arrivals` and `checks`. `calls`: what started then, by
+    dialect at least.
     """
-    sent, sums = listings.rows(c, "emitters", bounds), listings.rows(c, "run_sums", bounds)
+    sent, sums = listings.rows(c, "emitters", {}), listings.rows(c, "emitter_sums", {})
     return _dialects(sent, sums, calls), _defects(sent, sums)
 
 

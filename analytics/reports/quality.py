@@ -1,14 +1,13 @@
 """The ledger of ingestion: what became of everything that arrived, and what of it could not be priced."""
 
 from collections.abc import Iterator
-from datetime import UTC
 from typing import Any
 
 from typing_extensions import TypedDict
 
-from analytics.owned_calls import NO_OWNERS
+from analytics import arrival_sums, cost_bins, emitter_checks
+from analytics.owned_calls import name_owners
 from analytics.reports import listings
-from analytics.reports.costs import groups
 from analytics.reports.emitters import Defect, Dialect, emitters
 from analytics.reports.listings import Lag
 from analytics.reports.values import moment
@@ -54,16 +53,20 @@ class Quality(TypedDict):
 
 
 def quality(store: Store, now_ns: int, *, from_ns: int | None = None, to_ns: int | None = None) -> Quality:
-    """The ledger of what arrived in [from_ns, to_ns), by default in the last 24 hours."""
-    end_ns = now_ns + HOUR_NS if to_ns is None else to_ns
+    """The ledger of what arrived in [from_ns, to_ns), by default in the last 24 hours.
+
+    Whole hours, as the default, are answered from sums; of others all spans are looked at.
+    """
+    end_ns = (now_ns // HOUR_NS + 1) * HOUR_NS if to_ns is None else to_ns
     begin_ns = end_ns - DAY_NS - HOUR_NS if from_ns is None else from_ns
     bounds = {"from_ms": begin_ns // 10**6, "to_ms": end_ns // 10**6}
     with listings.reading(store) as c:
-        c.register("arrivals", c.sql(listings.query("arrivals"), params=bounds).to_arrow_table())
+        arrival_sums.name_arrivals(c, **bounds)
+        emitter_checks.name_checks(c, **bounds)
         calls = _calls(c, bounds)
         found = [*listings.rows(c, "quality", bounds), *_without_cost(calls)]
         found.sort(key=lambda row: (-row["hour"], row["outcome"], -row["items"], *map(str, row.values())))
-        dialects, defects = emitters(c, bounds, calls)
+        dialects, defects = emitters(c, calls)
         total: dict[str, int] = {}
         for row in found:
             total[row["outcome"]] = total.get(row["outcome"], 0) + int(row["items"])
@@ -79,17 +82,18 @@ def quality(store: Store, now_ns: int, *, from_ns: int | None = None, to_ns: int
 
 
 def _calls(c: Cursor, bounds: dict[str, int]) -> list[dict[str, Any]]:
-    """Calls that started in a period, by hour and description."""
-    keys, period = ("hour", "tenant", "dialect", "provider", "model"), (bounds["from_ms"], bounds["to_ms"])
-    found = groups(c, keys, *(ms * 10**6 for ms in period), "UTC", NO_OWNERS, {}, with_runs=False)
-    return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+    """Model calls that started in a period, by hour and description."""
+    from_ns, to_ns = (bounds[name] * 10**6 for name in ("from_ms", "to_ms"))
+    name_owners(c, None)
+    cost_bins.name_rows(c, [(from_ns, to_ns)])
+    return listings.rows(c, "quality_calls", {"from_ns": from_ns, "to_ns": to_ns})
 
 
 def _without_cost(calls: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Outcomes of calls without a price or usage; the reason names the model."""
     for row in calls:
         named = "/".join(filter(None, (row["provider"], row["model"]))) if row["model"] else None
-        place = {"hour": int(row["hour"].replace(tzinfo=UTC).timestamp()) // 3600, "signal": "traces"}
+        place = {"hour": row["hour"], "signal": "traces"}
         for outcome in ("unpriced", "unknown"):
             if items := row[f"{outcome}_calls"]:
                 known = {"tenant": row["tenant"], "dialect": row["dialect"], "reason": named}

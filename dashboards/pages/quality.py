@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from analytics.reports.counters import counters
 from analytics.reports.quality import quality
 from dashboards import charts, format
-from dashboards.pages.frame import Table, period, respond
+from dashboards.pages.frame import HOUR_NS, Table, period, respond
 
 router = APIRouter(include_in_schema=False)
 
@@ -63,10 +63,11 @@ COUNTED = {  # fields of counters in words
 
 @router.get("/quality")
 def page(request: Request) -> Response:
-    """The ledger of the period."""
+    """The ledger of the whole hours that the period touches."""
     now_ns = request.app.state.clock()
     when = period(request, now_ns, "24h")
-    found = quality(request.app.state.store, now_ns, from_ns=when.from_ns, to_ns=when.to_ns)
+    whole = {"from_ns": when.from_ns // HOUR_NS * HOUR_NS, "to_ns": -(-when.to_ns // HOUR_NS) * HOUR_NS}
+    found = quality(request.app.state.store, now_ns, **whole)
     counted = counters(request.app.state.store, now_ns)["items"]
     items: list[Any] = found["items"]
     hours = _pivot(items, "hour", "outcome")

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics import cost_bins
-from analytics.cost_bins import HOUR, MINUTE_NS, QUIET_NS, Mark, extents
+from analytics.cost_bins import QUIET_NS
+from analytics.minute_bins import HOUR, MINUTE_NS, Mark, extents
 from analytics.owned_calls import NO_OWNERS
 from analytics.reports.costs import groups
 from collector.store import Store
