@@ -13,7 +13,7 @@ from analytics.reports import listings
 from analytics.reports.listings import Lag
 from analytics.reports.parts import EVERYTHING, Part
 from analytics.reports.periods import EVER_NS, require_zone
-from analytics.reports.values import BadQuestion, usd
+from analytics.reports.values import BadQuestion, trace_of, usd
 from collector.store import Cursor, Store
 
 # Keys that a call shares with all calls of its description, and those of its own with the columns of the query.
@@ -188,7 +188,10 @@ def prepare(
     return asked | {"keys": keys, "tz": tz, "split_ns": split_ns, "with_runs": with_runs}
 
 
-_RUN = "SELECT trace_hi, trace_lo, run_span, first_ns, ended_ns + 1 FROM runs WHERE run_id = ?"
+_RUN = """
+SELECT trace_hi, trace_lo, run_span, first_ns, ended_ns + 1 FROM runs
+WHERE trace_hi = ? AND trace_lo = ? AND run_id = ?
+"""
 
 
 def _exact(c: Cursor, from_ns: int, to_ns: int, filters: Mapping[str, str | None]) -> dict[str, Any]:
@@ -201,7 +204,7 @@ def _exact(c: Cursor, from_ns: int, to_ns: int, filters: Mapping[str, str | None
         raise BadQuestion("step", "step is not a whole number")
     if run_id is not None:
         names = ("trace_hi", "trace_lo", "run_span", "first_ns", "end_ns")
-        found = c.execute(_RUN, [run_id.lower()]).fetchall()
+        found = c.execute(_RUN, [*(trace_of(run_id.lower()) or (0, 0)), run_id.lower()]).fetchall()
         run = dict(zip(names, found[0] if found else (0,) * 5, strict=True))
         params["from_ns"], params["to_ns"] = max(from_ns, run.pop("first_ns")), min(to_ns, run.pop("end_ns"))
         params |= run

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 from analytics.reports import listings
 from analytics.reports.listings import Lag
 from analytics.reports.periods import EVER_NS
-from analytics.reports.values import BadQuestion, hex_id, moment, usd
+from analytics.reports.values import BadQuestion, hex_id, moment, trace_of, usd
 from collector.store import Store
 
 SEVERITIES = ("high", "medium", "low")
@@ -60,7 +60,9 @@ def list_findings(
     if (severity := filters.get("severity")) and severity not in SEVERITIES:
         raise BadQuestion("severity", f"{severity!r} is not a severity: use {', '.join(SEVERITIES)}")
     after_ns, after_id = listings.place_of(cursor, int, str)
+    trace_hi, trace_lo = trace_of((filters.get("run") or "").lower()) or (0, 0)
     params = dict.fromkeys(("rule", "severity", "tenant", "agent", "run")) | filters
+    params |= {"trace_hi": trace_hi, "trace_lo": trace_lo}
     page = {"from_ns": from_ns, "to_ns": to_ns, "limit": limit + 1, "after_ns": after_ns, "after_id": after_id}
     with listings.reading(store) as c:
         found = listings.rows(c, "findings", params | page)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +15,9 @@ from analytics.reports.values import BadQuestion, moment
 from collector.store import Cursor, Store
 
 MAX_LIMIT = 10_000
+_PARAMETER = re.compile(r"\$(\w+)")
+_COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
+_BRACKETS = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 
 
 class Lag(TypedDict):
@@ -47,7 +51,18 @@ def query(name: str) -> str:
 
 def rows(c: Cursor, name: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The answer to a query file as one dict a row."""
-    return dicts(c, query(name), params)
+    return dicts(c, *asked(query(name), params))
+
+
+def asked(sql: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A question without its parameters that are None, so that conditions that they switch off cost nothing: what names
+    one in [[double brackets]] is left out, elsewhere they are written into the text as NULL."""
+    unknown = {name for name, value in params.items() if value is None}
+    text = _COMMENT.sub("", sql)
+    text = _BRACKETS.sub(lambda found: "" if unknown.intersection(_PARAMETER.findall(found[1])) else found[1], text)
+    used = set(_PARAMETER.findall(text))
+    text = _PARAMETER.sub(lambda found: "NULL" if found[1] in unknown else found[0], text)
+    return text, {name: params[name] for name in used - unknown}
 
 
 def dicts(c: Cursor, sql: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

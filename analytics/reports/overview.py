@@ -1,10 +1,11 @@
 """The overview: are runs succeeding, what did today cost, what loops now, how complete are these numbers."""
 
-from datetime import UTC, datetime
+from collections import defaultdict
 from typing import Any
 
-from analytics.owned_calls import NO_OWNERS
-from analytics.reports import costs, listings
+from analytics import cost_bins
+from analytics.owned_calls import name_owners
+from analytics.reports import listings
 from analytics.reports.values import moment, usd
 from collector.store import Cursor, Store
 
@@ -28,13 +29,14 @@ def overview(store: Store, now_ns: int, tenant: str | None = None) -> Row:
     hour = now_ns // HOUR_NS * HOUR_NS
     bounds = {"tenant": tenant, "to_ns": now_ns + 1}
     with listings.reading(store) as c:
-        runs = listings.rows(c, "overview_runs", bounds | {"from_ns": hour - 23 * HOUR_NS})
+        since = {"from_ns": today - DAY_NS, "split_ns": now_ns + 1 - DAY_NS}
+        runs = listings.rows(c, "overview_runs", bounds | since)
         findings = [_finding(row) for row in listings.rows(c, "overview_findings", _since(tenant, now_ns - DAY_NS))]
         return {
             "runs": {
-                "today": _statuses(listings.rows(c, "overview_runs", bounds | {"from_ns": today})),
-                "yesterday": _statuses(listings.rows(c, "overview_runs", _day_before(tenant, today, now_ns))),
-                "by_hour": _every_hour(runs, hour),
+                "today": _statuses([h for h in runs if h["hour"] >= today // HOUR_NS]),
+                "yesterday": _statuses([h for h in runs if h["before"]]),
+                "by_hour": _every_hour([h for h in runs if not h["before"]], hour),
             },
             "cost": _cost(c, now_ns, today, tenant),
             "agents": [_money(row) for row in listings.rows(c, "overview_agents", bounds | {"from_ns": today})],
@@ -50,33 +52,27 @@ def _since(tenant: str | None, from_ns: int) -> Row:
     return {"tenant": tenant, "from_ns": from_ns}
 
 
-def _day_before(tenant: str | None, today: int, now_ns: int) -> Row:
-    return {"tenant": tenant, "from_ns": today - DAY_NS, "to_ns": now_ns + 1 - DAY_NS}
-
-
 def _cost(c: Cursor, now_ns: int, today: int, tenant: str | None) -> Row:
-    """Both days by hour from one question, and yesterday until this time from another."""
-    hours = _hours(c, tenant, today - DAY_NS, max(now_ns + 1, today + HOUR_NS))
+    """Both days by hour; the hour of yesterday at this time in two parts."""
+    hours = _hours(c, tenant, today - DAY_NS, now_ns + 1 - DAY_NS, max(now_ns + 1, today + HOUR_NS))
     ours = [h for h in hours if h["hour"] >= today // HOUR_NS]
     before = [h for h in hours if h["hour"] < today // HOUR_NS]
     passed = (now_ns - today) // HOUR_NS + 1
     return {
         "today": _sum(ours),
-        "yesterday": _sum(_hours(c, tenant, today - DAY_NS, now_ns + 1 - DAY_NS)),
+        "yesterday": _sum([h for h in before if h["before"]]),
         "all_yesterday": _sum(before),
         "today_by_hour": _running(ours, today, passed),
         "yesterday_by_hour": _running(before, today - DAY_NS, 24),
     }
 
 
-def _hours(c: Cursor, tenant: str | None, from_ns: int, to_ns: int) -> list[Row]:
-    """What calls cost by hour (whole ones since 1970)."""
-    asked = costs.groups(c, ["hour"], from_ns, to_ns, "UTC", NO_OWNERS, {"tenant": tenant}, with_runs=False)
-    return [row | {"hour": _whole_hours(row["hour"])} for row in asked.pl().iter_rows(named=True)]
-
-
-def _whole_hours(moment: datetime) -> int:
-    return int(moment.replace(tzinfo=UTC).timestamp()) * 10**9 // HOUR_NS
+def _hours(c: Cursor, tenant: str | None, from_ns: int, split_ns: int, to_ns: int) -> list[Row]:
+    """What calls cost by hour (whole ones since 1970), before and after `split_ns`."""
+    name_owners(c, None)
+    cost_bins.name_rows(c, [(from_ns, split_ns), (split_ns, to_ns)])
+    bounds = {"from_ns": from_ns, "split_ns": split_ns, "to_ns": to_ns, "tenant": tenant}
+    return listings.rows(c, "overview_cost", bounds)
 
 
 def _sum(hours: list[Row]) -> Row:
@@ -92,7 +88,9 @@ def _sum(hours: list[Row]) -> Row:
 
 def _running(hours: list[Row], first_ns: int, count: int) -> list[str | None]:
     """The cost since `first_ns` at the end of each of `count` hours, in USD."""
-    known = {h["hour"]: h["cost_pusd"] or 0 for h in hours}
+    known: dict[int, int] = defaultdict(int)
+    for h in hours:
+        known[h["hour"]] += h["cost_pusd"] or 0
     total, running = 0, []
     for hour in range(first_ns // HOUR_NS, first_ns // HOUR_NS + count):
         total += known.get(hour, 0)

@@ -1,7 +1,6 @@
 """Spans: all of one run in the order of a waterfall, their number, and their ids."""
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ from typing_extensions import TypedDict
 from analytics import structure
 from analytics.reports import listings
 from analytics.reports.listings import Lag
-from analytics.reports.values import flag_names, hex_id, milliseconds, moment, usd
+from analytics.reports.values import flag_names, hex_id, milliseconds, moment, trace_of, usd
 from collector.semconv import QUARANTINE
 from collector.store import Cursor, Store
 
@@ -141,7 +140,8 @@ def list_spans(
     listings.require_limit(limit)
     (after,) = listings.place_of(cursor, str)
     with listings.reading(store) as c:
-        spans = _of_run(c, run_id.lower())
+        made = _made(c, run_id.lower())
+        spans = _of_run(c, run_id.lower(), made)
         if not spans:
             return None
         ordered = _in_tree(spans)
@@ -150,7 +150,7 @@ def list_spans(
         more = len(ordered) > first + limit
         believed = [s["start_ns"] for s in spans if s["placed"]] or [s["start_ns"] for s in spans]
         return {
-            "items": _items(c, run_id.lower(), page, min(believed)),
+            "items": _items(c, made, page, min(believed)),
             "next_cursor": listings.bookmark(str(hex_id(page[-1][0]["span_id"]))) if more else None,
             **listings.currency(c, now_ns),
         }
@@ -169,12 +169,24 @@ def span_ids(store: Store) -> Iterator[str]:
             yield "".join(f"{span:016x}\n" for span in batch["span_id"].to_pylist())
 
 
-def _of_run(c: Cursor, run_id: str) -> list[Row]:
+_MADE = """
+SELECT trace_hi, trace_lo, run_span, trace_ids, first_ns, ended_ns FROM runs
+WHERE trace_hi = $trace_hi AND trace_lo = $trace_lo AND run_id = $run_id
+"""
+
+
+def _made(c: Cursor, run_id: str) -> Row | None:
+    """What the jobs know of the run, if they have made it."""
+    trace_hi, trace_lo = trace_of(run_id) or (0, 0)
+    found = listings.dicts(c, _MADE, {"trace_hi": trace_hi, "trace_lo": trace_lo, "run_id": run_id})
+    return found[0] if found else None
+
+
+def _of_run(c: Cursor, run_id: str, made: Row | None) -> list[Row]:
     """The run's spans. Which of its traces' spans are its own is decided as the jobs decide it."""
-    if not re.fullmatch(r"[0-9a-f]{32}(-[0-9a-f]{16})?", run_id):
+    if not trace_of(run_id):
         return []
-    made = c.execute("SELECT trace_ids FROM runs WHERE run_id = ?", [run_id]).fetchall()
-    traces = made[0][0] if made else [run_id[:32]]
+    traces = made["trace_ids"] if made else [run_id[:32]]
     if len(traces) > 1:  # one of them may hold records of other runs of the session, and these decide together
         shared = "SELECT DISTINCT unnest(trace_ids) FROM runs WHERE list_has_any(trace_ids, ?::VARCHAR[])"
         traces = [row[0] for row in c.execute(shared, [traces]).fetchall()]
@@ -204,18 +216,26 @@ def _in_tree(spans: list[Row]) -> list[tuple[Row, int]]:
     return ordered
 
 
-def _items(c: Cursor, run_id: str, page: list[tuple[Row, int]], first_ns: int) -> list[Span]:
+_RULES = """
+SELECT rule, span_ids FROM findings
+WHERE trace_hi = $trace_hi AND trace_lo = $trace_lo AND run_span = $run_span
+"""
+
+
+def _items(c: Cursor, made: Row | None, page: list[tuple[Row, int]], first_ns: int) -> list[Span]:
     calls: dict[int, Row] = {}
     derived: dict[int, list[DerivedCall]] = {}
-    for call in listings.rows(c, "run_calls", {"run_id": run_id}):
+    key = {name: made[name] for name in ("trace_hi", "trace_lo", "run_span")} if made else {}
+    bounds = {name: made[name] for name in ("first_ns", "ended_ns")} if made else {}
+    for call in listings.rows(c, "run_calls", key | bounds) if made else []:
         if call["derived"]:
             derived.setdefault(call["span_id"], []).append(_derived(call))
         else:
             calls[call["span_id"]] = call
     rules: dict[int, list[str]] = {}
-    for rule, ids in c.execute("SELECT rule, span_ids FROM findings WHERE run_id = ?", [run_id]).fetchall():
-        for span_id in ids:
-            rules.setdefault(span_id, []).append(rule)
+    for found in listings.dicts(c, _RULES, key) if made else []:
+        for span_id in found["span_ids"]:
+            rules.setdefault(span_id, []).append(found["rule"])
     return [
         _item(
             span

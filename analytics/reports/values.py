@@ -1,5 +1,6 @@
 """How values leave the store: money, times, ids and names of flags, ready for JSON; and how questions are refused."""
 
+import re
 from datetime import UTC, datetime
 
 from collector.semconv import Flag
@@ -52,6 +53,16 @@ def milliseconds(ns: int | None) -> float | None:
 def hex_id(value: int | None) -> str | None:
     """A span id as 16 lower-case hex digits."""
     return None if value is None else f"{value:016x}"
+
+
+def trace_of(run_id: str) -> tuple[int, int] | None:
+    """The trace that a run is keyed by, as the store holds it (`trace_hi`, `trace_lo`); None if this is no run id.
+
+    Numbers are found many times faster than texts.
+    """
+    if not re.fullmatch(r"[0-9a-f]{32}(-[0-9a-f]{16})?", run_id):
+        return None
+    return int(run_id[:16], 16), int(run_id[16:32], 16)
 
 
 def flag_names(flags: int) -> list[str]:
