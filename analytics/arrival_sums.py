@@ -43,18 +43,20 @@ def refresh(store: Store) -> int:
         c.execute(f"DELETE FROM arrival_sums WHERE {gone}", [list(again)])
         c.execute("INSERT INTO fresh_arrivals BY NAME FROM arrival_sums SEMI JOIN fresh_arrivals USING (hour)")
         c.execute("DELETE FROM arrival_sums WHERE hour IN (SELECT hour FROM fresh_arrivals)")
-        c.execute(f"INSERT INTO arrival_sums BY NAME SELECT {_KEYS}, {_SUMS} FROM fresh_arrivals GROUP BY ALL")
+        c.execute(
+            f"INSERT INTO arrival_sums BY NAME SELECT {_KEYS}, {_SUMS} FROM fresh_arrivals GROUP BY ALL ORDER BY hour"
+        )
         c.execute("DELETE FROM arrival_marks")
         c.execute("INSERT INTO arrival_marks VALUES (?, ?)", [upto, place])
         return int(c.execute("SELECT count(DISTINCT hour) FROM fresh_arrivals").fetchall()[0][0])
 
 
 def name_arrivals(c: Cursor, from_ms: int, to_ms: int) -> None:
-    """Make what arrived in [from_ms, to_ms) known to the cursor as the relation `arrivals`: see arrivals.sql."""
+    """Define `arrivals()` on this cursor: what arrived in [from_ms, to_ms), as arrivals.sql answers."""
     hours, batches = _parts(c, from_ms, to_ms)
     _read(c, batches)
     both = f"({query('arrivals')}) UNION ALL BY NAME FROM arrival_sums WHERE {within('hour', hours)}"
-    c.register("arrivals", c.sql(both).to_arrow_table())
+    c.execute(f"CREATE OR REPLACE TEMP MACRO arrivals() AS TABLE {both}")
 
 
 def remap_waits(c: Cursor, seen: int) -> bool:

@@ -1,21 +1,21 @@
-"""Calls summed by minute and hour, so that a question about costs reads what is new instead of every call.
+"""Calls summed by minute, hour and day, so that a question about costs reads what is new instead of every call.
 
 Reading takes bins where nothing has changed and calls everywhere else (`extents`), in one transaction: the answer is
-the same as from the calls alone, to the last digit. A minute is summed again once it has been quiet for a while; hours
-that are past for long become one bin.
+the same as from the calls alone, to the last digit. A minute is summed again once it has been quiet for a while; ten
+minutes, then hours that are past for long become one bin. Whole days are there once more, in a table of their own.
 """
 
 from collections.abc import Iterable, Sequence
 
 from analytics import emitter_checks
-from analytics.minute_bins import HOUR, MINUTE_NS, MOST_EXTENTS, Mark, extents, read_mark
+from analytics.minute_bins import DAY, HOUR, MINUTE_NS, MOST_EXTENTS, TEN, Mark, extents, read_mark, whole_days
 from analytics.stretches import Stretch, within
 from collector.store import Cursor, Store
 
 QUIET_NS = 15 * 10**9
 """A minute that was touched later than this is read from its calls: it is likely to be touched again."""
-LATE_MINUTES = 15
-"""So long after its end an hour becomes one bin."""
+LATE_MINUTES = {TEN: 5, HOUR: 15}
+"""So long after their end ten minutes, and an hour, become one bin."""
 
 CALLS = """
 SELECT *,
@@ -62,30 +62,35 @@ def refresh(store: Store, now_ns: int) -> int:
         mark = read_mark(c)
         if not quiet and mark is None:
             return 0
-        hours_until = (now_ns // MINUTE_NS - LATE_MINUTES) // HOUR * HOUR
-        mark = mark or Mark(min(quiet), hours_until, max(quiet) + 1)
-        hours_until = max(hours_until, mark.hours_until)
+        until = {size: (now_ns // MINUTE_NS - late) // size * size for size, late in LATE_MINUTES.items()}
+        known = mark or Mark(min(quiet), until[HOUR], max(quiet) + 1, tens_until=until[TEN])
+        hours_until = max(until[HOUR], known.hours_until)
+        tens_until = max(until[TEN], known.tens_until, hours_until)
+        wanted = sorted({known.bin_of(minute) for minute in quiet})
         _name_groups(c)
-        written = _sum_again(c, sorted({mark.bin_of(minute) for minute in quiet}), mark.hours_until)
-        written += c.execute(_FOLD, [hours_until]).fetchall()[0][0]
-        c.execute("DELETE FROM cost_bins WHERE minutes = 1 AND minute < ?", [hours_until])
-        emitter_checks.fold(c, hours_until)
+        written = _sum_again(c, wanted, known)
+        for size, end in ((HOUR, hours_until), (TEN, tens_until)):
+            written += c.execute(_FOLD.format(size=size), [end]).fetchall()[0][0]
+            c.execute("DELETE FROM cost_bins WHERE minutes < ? AND minute < ?", [size, end])
+            emitter_checks.fold(c, size, end)
+        days = {begin // DAY for begin, _ in wanted} | set(range(known.hours_until // DAY, hours_until // DAY))
+        _sum_days(c, sorted(day for day in days if day < hours_until // DAY))
         c.execute("DELETE FROM cost_bin_marks")
-        first = min([mark.first, *quiet]) // HOUR * HOUR  # no call lies before, else its minute were touched
-        end = max([mark.end, hours_until, *(minute + 1 for minute in quiet)])
-        c.execute("INSERT INTO cost_bin_marks VALUES (?, ?, ?)", [first, hours_until, end])
+        first = min([known.first, *quiet]) // DAY * DAY  # no call lies before, else its minute were touched
+        end = max([known.end, tens_until, *(minute + 1 for minute in quiet)])
+        c.execute("INSERT INTO cost_bin_marks VALUES (?, ?, ?, ?)", [first, hours_until, end, tens_until])
     return int(written)
 
 
 def name_rows(c: Cursor, periods: Sequence[Stretch]) -> None:
     """Define `cost_rows()` on this cursor: rows as `rows_sql` says, else calls. `owned_calls()` must be defined."""
-    c.execute(f"CREATE OR REPLACE TEMP MACRO cost_rows() AS TABLE {rows_sql(c, periods) or CALLS}")
+    c.execute(f"CREATE OR REPLACE TEMP MACRO cost_rows() AS TABLE {rows_sql(c, periods, hourly=True) or CALLS}")
 
 
-def rows_sql(c: Cursor, periods: Sequence[Stretch]) -> str | None:
+def rows_sql(c: Cursor, periods: Sequence[Stretch], *, hourly: bool) -> str | None:
     """SQL of rows as those of CALLS over `periods`, bins where possible; without a value of single calls.
 
-    None where bins do not help.
+    `hourly`: of each row its hour is told, else its day alone. None where bins do not help.
     """
     if (mark := read_mark(c)) is None:
         return None
@@ -93,9 +98,16 @@ def rows_sql(c: Cursor, periods: Sequence[Stretch]) -> str | None:
     bins, calls = ([extent for each in found for extent in each[side]] for side in (0, 1))
     if not bins or len(bins) + len(calls) > MOST_EXTENTS:
         return None
+    days, bins = ([], bins) if hourly else whole_days(mark, bins)
     single = f"SELECT start_ns, call_group, {', '.join(_SUMS)} FROM ({CALLS}) WHERE {within('start_ns', calls)}"
-    summed = f"SELECT minute * {MINUTE_NS} AS start_ns, call_group, {', '.join(_SUMS)} FROM cost_bins"
-    return f"SELECT *, {_NOBODY} FROM ({single} UNION ALL {summed} WHERE {within('minute', bins)})"
+    summed = [
+        f"SELECT {at} * {size} AS start_ns, call_group, {', '.join(_SUMS)} FROM {table} WHERE {within(at, some)}"
+        for at, size, table, some in (
+            ("minute", MINUTE_NS, "cost_bins", bins),
+            ("day", DAY * MINUTE_NS, "cost_days", days),
+        )
+    ]
+    return f"SELECT *, {_NOBODY} FROM ({' UNION ALL '.join([single, *summed])})"
 
 
 _NOBODY = """NULL::UBIGINT AS trace_hi, NULL::UBIGINT AS trace_lo, NULL::UBIGINT AS run_span, NULL::INTEGER AS step,
@@ -113,20 +125,31 @@ SELECT * FROM (
 )
 WHERE call_group > ?
 """
+# In order of time, so that a question reads its own part of the table alone.
 _AGAIN = f"""
 INSERT INTO cost_bins BY NAME
 SELECT w.minute, w.minutes, first_group AS call_group, {_SUMMED}
 FROM ({CALLS.replace("owned_calls()", "(SELECT *, true AS counted FROM calls)")}) c
 JOIN first_groups USING (call_group)
-JOIN wanted_bins w ON w.minute = if(c.start_ns < $hours_ns, c.start_ns // {HOUR * MINUTE_NS} * {HOUR},
-    c.start_ns // {MINUTE_NS})
+JOIN wanted_bins w ON w.minute = CASE
+    WHEN c.start_ns < $hours_ns THEN c.start_ns // {HOUR * MINUTE_NS} * {HOUR}
+    WHEN c.start_ns < $tens_ns THEN c.start_ns // {TEN * MINUTE_NS} * {TEN}
+    ELSE c.start_ns // {MINUTE_NS} END
 WHERE c.start_ns >= $from_ns AND c.start_ns < $to_ns
 GROUP BY ALL
+ORDER BY minute
 """
 _FOLD = f"""
 INSERT INTO cost_bins BY NAME
-SELECT minute // {HOUR} * {HOUR} AS minute, {HOUR} AS minutes, call_group, {_SUMMED}
-FROM cost_bins WHERE minutes = 1 AND minute < ?
+SELECT minute // {{size}} * {{size}} AS minute, {{size}} AS minutes, call_group, {_SUMMED}
+FROM cost_bins WHERE minutes < {{size}} AND minute < ?
+GROUP BY ALL
+ORDER BY minute
+"""
+_DAYS = f"""
+INSERT INTO cost_days BY NAME
+SELECT minute // {DAY} AS day, call_group, {_SUMMED}
+FROM cost_bins WHERE minute >= ? AND minute < ?
 GROUP BY ALL
 """
 
@@ -141,7 +164,14 @@ def _name_groups(c: Cursor) -> None:
         c.execute(_NAME.format(columns=", ".join(columns)), [known])
 
 
-def _sum_again(c: Cursor, wanted: Sequence[Stretch], hours_until: int) -> int:
+def _sum_days(c: Cursor, days: Sequence[int]) -> None:
+    """Sum these days from their hours."""
+    for day in days:
+        c.execute("DELETE FROM cost_days WHERE day = ?", [day])
+        c.execute(_DAYS, [day * DAY, (day + 1) * DAY])
+
+
+def _sum_again(c: Cursor, wanted: Sequence[Stretch], mark: Mark) -> int:
     if not wanted:
         return 0
     c.execute(
@@ -151,6 +181,7 @@ def _sum_again(c: Cursor, wanted: Sequence[Stretch], hours_until: int) -> int:
     )
     c.execute("DELETE FROM cost_bins WHERE minute IN (SELECT minute FROM wanted_bins)")
     bounds = {"from_ns": wanted[0][0] * MINUTE_NS, "to_ns": wanted[-1][1] * MINUTE_NS}
-    written = int(c.execute(_AGAIN, bounds | {"hours_ns": hours_until * MINUTE_NS}).fetchall()[0][0])
-    emitter_checks.sum_again(c, wanted, hours_until)
+    sizes = {"hours_ns": mark.hours_until * MINUTE_NS, "tens_ns": mark.tens_until * MINUTE_NS}
+    written = int(c.execute(_AGAIN, bounds | sizes).fetchall()[0][0])
+    emitter_checks.sum_again(c, wanted)
     return written

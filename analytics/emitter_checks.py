@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from analytics.arrival_sums import HOUR_MS, remap_waits
 from analytics.frames import query
-from analytics.minute_bins import HOUR, MINUTE_NS, MOST_EXTENTS, extents, read_mark
+from analytics.minute_bins import MINUTE_NS, MOST_EXTENTS, extents, read_mark
 from analytics.stretches import Stretch, within
 from collector.store import Cursor
 
@@ -16,22 +16,23 @@ _EVER = (-(2**62), 2**62)
 _SUMS = "sum(told)::BIGINT AS told, sum(differing)::BIGINT AS differing, sum(without_usage)::BIGINT AS without_usage"
 
 
-def sum_again(c: Cursor, wanted: Sequence[Stretch], hours_until: int) -> None:
-    """Sum these bins (minutes), which the temporary table `wanted_bins` holds too; before `hours_until` by the hour."""
+def sum_again(c: Cursor, wanted: Sequence[Stretch]) -> None:
+    """Sum these bins (minutes), which the temporary table `wanted_bins` holds too."""
     times = [(first * MINUTE_NS, end * MINUTE_NS) for first, end in wanted]
     _look(c, times if len(times) <= MOST_EXTENTS else [(times[0][0], times[-1][1])], "true")
     c.execute("DELETE FROM emitter_checks WHERE minute IN (SELECT minute FROM wanted_bins)")
-    minute = f"if(found.minute < {hours_until}, found.minute // {HOUR} * {HOUR}, found.minute)"
     c.execute(f"""INSERT INTO emitter_checks BY NAME
         SELECT w.minute, w.minutes, hour, dialect, scope, scope_version, {_SUMS}
-        FROM ({query("emitter_checks")}) found JOIN wanted_bins w ON w.minute = {minute} GROUP BY ALL""")
+        FROM ({query("emitter_checks")}) found
+        JOIN wanted_bins w ON found.minute >= w.minute AND found.minute < w.minute + w.minutes
+        GROUP BY ALL""")
 
 
-def fold(c: Cursor, hours_until: int) -> None:
-    """Make one bin of each hour before `hours_until` (minutes)."""
-    old = f"WHERE minutes = 1 AND minute < {hours_until}"
+def fold(c: Cursor, size: int, until: int) -> None:
+    """Make one bin of so many minutes of those before `until` that are smaller."""
+    old = f"WHERE minutes < {size} AND minute < {until}"
     c.execute(f"""INSERT INTO emitter_checks BY NAME
-        SELECT minute // {HOUR} * {HOUR} AS minute, {HOUR} AS minutes, hour, dialect, scope, scope_version, {_SUMS}
+        SELECT minute // {size} * {size} AS minute, {size} AS minutes, hour, dialect, scope, scope_version, {_SUMS}
         FROM emitter_checks {old} GROUP BY ALL""")
     c.execute(f"DELETE FROM emitter_checks {old}")
 

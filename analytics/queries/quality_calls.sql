@@ -1,7 +1,8 @@
 -- How are model calls priced, by hour of their start, tenant, dialect and model? `cost_rows()`: calls or bins of them
--- (analytics.cost_bins). Descriptions are numbered, for numbers are grouped faster than texts.
+-- (analytics.cost_bins). Without $senders all tenants are one. Descriptions are numbered, for numbers are grouped faster
+-- than texts.
 WITH numbered AS (
-    SELECT call_group, min(call_group) OVER (PARTITION BY tenant, dialect, provider, model) AS number
+    SELECT call_group, min(call_group) OVER (PARTITION BY CASE WHEN $senders THEN tenant END, dialect, provider, model) AS number
     FROM call_groups
     WHERE kind = 'llm.call'
 ),
@@ -12,5 +13,5 @@ sums AS (
     WHERE start_ns >= $from_ns AND start_ns < $to_ns
     GROUP BY ALL
 )
-SELECT s.* EXCLUDE (number), g.tenant, g.dialect, g.provider, g.model
+SELECT s.* EXCLUDE (number), CASE WHEN $senders THEN g.tenant END AS tenant, g.dialect, g.provider, g.model
 FROM sums s JOIN call_groups g ON g.call_group = s.number

@@ -136,8 +136,31 @@ def groups(c: Cursor, *question: Any, **options: Any) -> Any:
 
     Raises BadQuestion.
     """
-    every = listings.query("costs").partition("page AS (")[0].rstrip().rstrip(",")
-    return c.sql(f"{every} SELECT * EXCLUDE (is_total, place) FROM answer", params=prepare(c, *question, **options))
+    return _part(c, "page", "SELECT * EXCLUDE (is_total, place) FROM answer", prepare(c, *question, **options))
+
+
+def dearest(c: Cursor, limit: int, group_by: Sequence[str], *question: Any, **options: Any) -> Part:
+    """The part `only` of `prepare`: calls of the runs, else the sessions, of the `limit` dearest groups. All groups of
+    many million calls need more memory than there is. `run` or `session` is a key. Raises BadQuestion."""
+    asked = prepare(c, group_by, *question, **options)
+    c.register("dearest", _part(c, "sums", _DEAREST, asked | {"limit": limit}).to_arrow_table())
+    if "run" in group_by:
+        these = "(trace_hi, trace_lo, run_span) IN (SELECT (run_hi, run_lo, run_root) FROM dearest)"
+        return Part(these, these)
+    return Part("coalesce(session, '') IN (SELECT coalesce(session, '') FROM dearest)", "true")
+
+
+_DEAREST = """
+SELECT COLUMNS(lambda c: list_contains(getvariable('columns'), c)), sum(cost_pusd) AS cost_pusd
+FROM picked GROUP BY ALL ORDER BY cost_pusd DESC NULLS LAST LIMIT $limit
+"""
+
+
+def _part(c: Cursor, until: str, then: str, params: Mapping[str, Any]) -> Any:
+    """The query `costs` as far as before one of its parts, and another end of it: a relation."""
+    begun = listings.query("costs").partition(f"{until} AS (")[0].rstrip().rstrip(",")
+    sql, known = listings.asked(f"{begun}\n{then}", params)
+    return c.sql(sql, params=known)
 
 
 def prepare(
@@ -173,8 +196,9 @@ def prepare(
     singles = any(key in OF_CALL and key not in ("day", "hour") for key in group_by)
     singles = singles or any(filters.get(key) is not None for key in ("user", "session", "run", "step", "owner"))
     local = tz != "UTC" and not {"day", "hour"}.isdisjoint(group_by)
+    hourly = "hour" in group_by
     periods = [(from_ns, to_ns)] if split_ns is None else [(from_ns, split_ns), (split_ns, to_ns)]
-    bins = None if with_runs or singles or local else cost_bins.rows_sql(c, periods)
+    bins = None if with_runs or singles or local else cost_bins.rows_sql(c, periods, hourly=hourly)
     rows = bins or f"{cost_bins.CALLS} WHERE {only.calls}"
     c.execute(f"CREATE OR REPLACE TEMP MACRO cost_rows() AS TABLE {rows}")
     described = "WHERE call_group IN (SELECT call_group FROM cost_rows())" if bins else ""

@@ -91,7 +91,7 @@ CHECKS = (
 def emitters(c: Cursor, calls: Sequence[Row]) -> tuple[list[Dialect], list[Defect]]:
     """Dialects by name, and defects: those that were counted before those that are known, the most frequent first.
 
-    The cursor knows what arrived in the period as the relations `arrivals` and `checks`. `calls`: what started then, by
+    The cursor knows what arrived in the period as `arrivals()` and `checks`. `calls`: what started then, by
     dialect at least.
     """
     sent, sums = listings.rows(c, "emitters", {}), listings.rows(c, "emitter_sums", {})

@@ -11,13 +11,24 @@ from analytics.drivers import FINE, PARTS, drivers
 from analytics.owned_calls import NO_OWNERS
 from analytics.owners import OwnerMap
 from analytics.reports import listings
-from analytics.reports.costs import DESCRIBED, GROUP_KEYS, CostRow, CostTotal, groups, keys_of, sums_of
+from analytics.reports.costs import (
+    DESCRIBED,
+    GROUP_KEYS,
+    CostRow,
+    CostTotal,
+    dearest,
+    groups,
+    keys_of,
+    sums_of,
+)
 from analytics.reports.listings import Lag
+from analytics.reports.parts import EVERYTHING
 from analytics.reports.periods import EVER_NS
 from analytics.reports.values import BadQuestion, moment, usd
 from collector.store import Cursor, Store
 
 MOST_GROUPS = 1000
+REST = "other"
 INCOMPARABLE = ("run", "session", "day", "hour")
 """Group keys whose values belong to one period: comparing two periods by them says nothing."""
 
@@ -131,10 +142,13 @@ def compare(store: Store, now_ns: int, asked: Question, limit: int = MOST_GROUPS
         return _compared(c, cells, asked, now_ns, limit)
 
 
-def explore(store: Store, now_ns: int, asked: Question, unit: str, *, compared: bool) -> Explored:
+def explore(
+    store: Store, now_ns: int, asked: Question, unit: str, *, compared: bool, series: int | None = None
+) -> Explored:
     """Costs by group and by `unit` (`day` or `hour`, UTC) with the first key; the dearest groups first.
 
-    `compared`: with the drivers of the difference to the period before, if the keys allow. Raises BadQuestion.
+    `compared`: with the drivers of the difference to the period before, if the keys allow. `series`: over time so many
+    of the dearest groups are told apart, what is left of them is named REST. Raises BadQuestion.
     """
     summed = {*DESCRIBED, unit}
     compared = compared and asked.comparable
@@ -146,7 +160,7 @@ def explore(store: Store, now_ns: int, asked: Question, unit: str, *, compared: 
         return {
             "items": _rows(_now(ours), asked.group_by)[:MOST_GROUPS],
             "total": _rows(_now(cells), ())[0],
-            "over_time": _rows(_now(cells), (unit, *first)),
+            "over_time": _rows(_told_apart(_now(cells), first, series), (unit, *first)),
             "unpriced": [
                 r for r in _rows(_now(cells), ("provider", "model")) if r["unpriced_calls"] + r["unknown_calls"]
             ],
@@ -160,13 +174,26 @@ def _cells(c: Cursor, asked: Question, keys: Sequence[str], *, compared: bool) -
     if compared and set(keys) - set(DESCRIBED) - {"day", "hour"}:
         keys = (*keys, *FINE)
     keys = tuple(dict.fromkeys(keys))
-    split = {"split_ns": asked.from_ns if compared else None}
-    found = groups(c, keys, from_ns, asked.to_ns, "UTC", asked.owners, asked.filters, with_runs=False, **split)
-    if not set(INCOMPARABLE[:2]).isdisjoint(keys):
+    question = (keys, from_ns, asked.to_ns, "UTC", asked.owners, asked.filters)
+    many = not set(INCOMPARABLE[:2]).isdisjoint(keys)
+    only = dearest(c, MOST_GROUPS, *question, with_runs=False) if many else EVERYTHING
+    found = groups(c, *question, with_runs=False, only=only, split_ns=asked.from_ns if compared else None)
+    if many:
         found = found.order("cost_pusd DESC NULLS LAST").limit(MOST_GROUPS)
     frame = pl.from_arrow(found.to_arrow_table())
     assert isinstance(frame, pl.DataFrame)
     return frame.with_columns(pl.col("before").fill_null(value=False), pl.col(*_COUNTS, *_AMOUNTS).cast(pl.Int128))
+
+
+def _told_apart(cells: pl.DataFrame, keys: Sequence[str], series: int | None) -> pl.DataFrame:
+    """The cells with all but the dearest groups by these keys put together; one key or none."""
+    if series is None or not keys:
+        return cells
+    (key,) = keys
+    sums = cells.group_by(key).agg(pl.col("cost_pusd").sum()).sort("cost_pusd", key, descending=[True, False])
+    rest = sums[series:].select(key, rest=pl.lit(value=True))
+    cells = cells.join(rest, on=key, how="left", nulls_equal=True)
+    return cells.with_columns(pl.when("rest").then(pl.lit(REST)).otherwise(key).alias(key))
 
 
 def _now(cells: pl.DataFrame) -> pl.DataFrame:

@@ -52,19 +52,23 @@ class Quality(TypedDict):
     lag: Lag
 
 
-def quality(store: Store, now_ns: int, *, from_ns: int | None = None, to_ns: int | None = None) -> Quality:
+def quality(
+    store: Store, now_ns: int, *, from_ns: int | None = None, to_ns: int | None = None, senders: bool = True
+) -> Quality:
     """The ledger of what arrived in [from_ns, to_ns), by default in the last 24 hours.
 
-    Whole hours, as the default, are answered from sums; of others all spans are looked at.
+    `senders`: items are told by tenant and dialect, else those are None. Whole hours, as the default, are answered from
+    sums; of others all spans are looked at.
     """
     end_ns = (now_ns // HOUR_NS + 1) * HOUR_NS if to_ns is None else to_ns
     begin_ns = end_ns - DAY_NS - HOUR_NS if from_ns is None else from_ns
     bounds = {"from_ms": begin_ns // 10**6, "to_ms": end_ns // 10**6}
+    asked: dict[str, Any] = bounds | {"senders": senders}
     with listings.reading(store) as c:
         arrival_sums.name_arrivals(c, **bounds)
         emitter_checks.name_checks(c, **bounds)
-        calls = _calls(c, bounds)
-        found = [*listings.rows(c, "quality", bounds), *_without_cost(calls)]
+        calls = _calls(c, asked)
+        found = [*listings.rows(c, "quality", asked), *_without_cost(calls, senders=senders)]
         found.sort(key=lambda row: (-row["hour"], row["outcome"], -row["items"], *map(str, row.values())))
         dialects, defects = emitters(c, calls)
         total: dict[str, int] = {}
@@ -81,22 +85,22 @@ def quality(store: Store, now_ns: int, *, from_ns: int | None = None, to_ns: int
         }
 
 
-def _calls(c: Cursor, bounds: dict[str, int]) -> list[dict[str, Any]]:
+def _calls(c: Cursor, asked: dict[str, Any]) -> list[dict[str, Any]]:
     """Model calls that started in a period, by hour and description."""
-    from_ns, to_ns = (bounds[name] * 10**6 for name in ("from_ms", "to_ms"))
+    from_ns, to_ns = (asked[name] * 10**6 for name in ("from_ms", "to_ms"))
     name_owners(c, None)
     cost_bins.name_rows(c, [(from_ns, to_ns)])
-    return listings.rows(c, "quality_calls", {"from_ns": from_ns, "to_ns": to_ns})
+    return listings.rows(c, "quality_calls", {"from_ns": from_ns, "to_ns": to_ns, "senders": asked["senders"]})
 
 
-def _without_cost(calls: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _without_cost(calls: list[dict[str, Any]], *, senders: bool) -> Iterator[dict[str, Any]]:
     """Outcomes of calls without a price or usage; the reason names the model."""
     for row in calls:
         named = "/".join(filter(None, (row["provider"], row["model"]))) if row["model"] else None
         place = {"hour": row["hour"], "signal": "traces"}
         for outcome in ("unpriced", "unknown"):
             if items := row[f"{outcome}_calls"]:
-                known = {"tenant": row["tenant"], "dialect": row["dialect"], "reason": named}
+                known = {"tenant": row["tenant"], "dialect": row["dialect"] if senders else None, "reason": named}
                 yield place | known | {"outcome": outcome, "items": items}
 
 

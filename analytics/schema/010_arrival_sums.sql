@@ -37,6 +37,10 @@ CREATE TABLE touched_arrival_hours (
     hour INTEGER NOT NULL
 );
 
+-- Bins of costs of whole days, beside those of their hours; and the minute before which the last hour's are of ten minutes.
+CREATE TABLE cost_days AS SELECT minute AS day, * EXCLUDE (minute, minutes) FROM cost_bins LIMIT 0;
+ALTER TABLE cost_bin_marks ADD COLUMN tens_until INTEGER DEFAULT 0;
+
 -- Checks of emitters that look at calls and runs beside their spans, in the bins and by the marks of costs: minutes of
 -- the call's or the run's start. Kept by analytics.emitter_checks.
 CREATE TABLE emitter_checks (

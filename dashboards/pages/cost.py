@@ -56,7 +56,8 @@ def page(request: Request) -> Response:
     asked = _question(request, now_ns)
     unit = "hour" if asked.when.to_ns - asked.when.from_ns <= DAY_NS + 1000 else "day"
     question = explorer.Question(tuple(asked.group_by), asked.when.from_ns, asked.when.to_ns, owners, asked.slice)
-    found = explorer.explore(store, now_ns, question, unit, compared=asked.compared)
+    series = None if request.query_params.get("csv") == "time" else SERIES
+    found = explorer.explore(store, now_ns, question, unit, compared=asked.compared, series=series)
     first = [key for key in asked.group_by[:1] if key in DESCRIBED]
     items = _with_changes(found["items"], found["drivers"], asked.group_by)
     shown = [*asked.group_by, "cost_usd", *(("before_usd", "change_usd") if found["drivers"] else ()), *SUMS[1:]]
@@ -138,7 +139,7 @@ def _figure(items: Sequence[Row], unit: str, first: list[str]) -> charts.Figure:
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for row in items:
         sums[_series(row, first)] += Decimal(row["cost_usd"] or 0)
-    names = sorted(sums, key=lambda name: -sums[name])[:SERIES]
+    names = sorted(sums.keys() - {charts.REST}, key=lambda name: (-sums[name], name))[:SERIES]
     values: dict[str, list[float]] = {name: [0.0] * len(times) for name in names}
     for row in items:
         name = _series(row, first)

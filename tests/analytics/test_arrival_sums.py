@@ -116,7 +116,7 @@ def _told(store: Store, from_ms: int, to_ms: int) -> list[list[tuple[Any, ...]]]
 _SUMMED = """
 SELECT hour, signal, tenant, dialect, scope, kind, mapping, sum(accepted), sum(late), sum(foreign_tenant), sum(sampled),
     sum(answered), sum(used), sum(cacheable)
-FROM arrivals GROUP BY ALL
+FROM arrivals() GROUP BY ALL
 """
 _CHECKED = "SELECT hour, dialect, scope, sum(told), sum(differing), sum(without_usage) FROM checks GROUP BY ALL"
 
@@ -165,4 +165,4 @@ def test_what_is_summed_is_not_read_again(store: Store) -> None:
     with store.transaction() as c:
         c.execute("DELETE FROM span_log")
         arrival_sums.name_arrivals(c, START_MS, START_MS + HOUR_MS)
-        assert c.execute("SELECT sum(accepted)::INTEGER FROM arrivals").fetchall() == [(5,)]
+        assert c.execute("SELECT sum(accepted)::INTEGER FROM arrivals()").fetchall() == [(5,)]
