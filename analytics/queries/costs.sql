@@ -33,14 +33,13 @@ WITH descriptions AS (
         AND ($service_version IS NULL OR service_version = $service_version)
         AND ($dialect IS NULL OR dialect = $dialect)
 ),
-numbered AS (
+alike AS (
     SELECT *,
         min(call_group) OVER (PARTITION BY dialect, tenant, agent, agent_version, service, service_version,
-            environment, provider, model, tool_server, tool) AS number,
-        min(call_group) OVER (PARTITION BY dialect, tenant, agent, agent_version, service, service_version,
-            environment, provider, model, tool_server, tool, kind) AS part
+            environment, provider, model, tool_server, tool) AS number
     FROM descriptions
 ),
+numbered AS (SELECT *, min(call_group) OVER (PARTITION BY number, kind) AS part FROM alike),
 -- Local time by quarter of an hour, because offsets of time zones are multiples of it; UTC needs none of this.
 quarters AS (
     SELECT DISTINCT start_ns // 900000000000 AS quarter

@@ -34,7 +34,7 @@ PART_WORDS = {  # part of the difference: its name, and what it means
     "coverage": ("Coverage", "calls that have a price now and had none, or the other way round"),
 }
 SERIES = 7
-SHOWN = 200
+SHOWN = 50
 
 Row = Mapping[str, Any]
 

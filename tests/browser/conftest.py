@@ -3,8 +3,8 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -74,31 +74,29 @@ def browser(program: Program) -> Iterator[Browser]:
         browser.close()
 
 
+@contextmanager
+def served(store: Store, rules: Rules, book: PriceBook, now_ns: int = DEMO_NOW_NS) -> Iterator[Site]:
+    """The pages over a store, at a time that stands still."""
+    app = create_app(store, Settings(), rules=rules, book=lambda: book, clock=lambda: now_ns)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield Site(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", store)
+    server.should_exit = True
+    thread.join()
+    store.close()
+
+
 @pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
     """The pages over the demo store and over an empty one."""
     demo = demo_store(tmp_path_factory.mktemp("demo") / "spanledger.duckdb", large_run_spans=2000)
     empty = empty_store(tmp_path_factory.mktemp("empty") / "spanledger.duckdb")
-    rules = {"demo": Rules(*demo_alerting(demo)), "empty": Rules()}
-    books = {"demo": demo_book(), "empty": PriceBook.seeded()}
-    servers = []
-    sites = {}
-    for name, store in (("demo", demo), ("empty", empty)):
-        book = partial(books.__getitem__, name)
-        app = create_app(store, Settings(), rules=rules[name], book=book, clock=lambda: DEMO_NOW_NS)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        servers.append((server, thread))
-        sites[name] = Site(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", store)
-    yield sites
-    for server, thread in servers:
-        server.should_exit = True
-        thread.join()
-    demo.close()
-    empty.close()
+    rules = Rules(*demo_alerting(demo))
+    with served(demo, rules, demo_book()) as full, served(empty, Rules(), PriceBook.seeded()) as nothing:
+        yield {"demo": full, "empty": nothing}
 
 
 def visit(browser: Browser, site: Site, width: int = 1440, theme: str = "light", *, live: bool = False) -> Visitor:
