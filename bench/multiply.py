@@ -158,6 +158,7 @@ def multiply(store: Store, times: int, over_ns: int) -> None:
                 SELECT * EXCLUDE (variant)
                     REPLACE ({number} + variant * (SELECT {table} FROM strides) AS {number}, {changed})
                 FROM (SELECT t.*, v::INTEGER AS variant FROM first_{table} t, range(1, {count + 1}) r(v))""")
+        c.execute(f"UPDATE dropped_keys SET values_dropped = values_dropped * {times}")
         for first in range(1, times, AT_ONCE):
             c.execute(f"""CREATE OR REPLACE TEMP TABLE copies AS
                 SELECT copy, hash(copy) AS hi, hash(copy + 0.5) AS lo, hash(-copy) AS span,

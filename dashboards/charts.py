@@ -114,7 +114,7 @@ def _layout(*, money: bool) -> dict[str, Any]:
         "xaxis": axis | {"showgrid": False, "linecolor": "--line", "type": "category", "nticks": 8, "tickangle": 0},
         "yaxis": axis
         | {"rangemode": "tozero", "nticks": 5}
-        | ({"tickprefix": "$", "tickformat": "~g"} if money else {}),
+        | ({"tickprefix": "$", "tickformat": ",~g"} if money else {}),
         "showlegend": False,
         "hovermode": "x unified",
         "hoverlabel": {"bgcolor": "--surface", "bordercolor": "--line", "font": {"color": "--text"}},
