@@ -34,7 +34,7 @@ class CloseError(ValueError):
 
 @dataclass(frozen=True)
 class ClosedMonth:
-    """A closed month: what it came to when it was closed and what corrections add, in 10^-12 USD."""
+    """A closed month: what it came to when it was closed and what corrections add, in 10^-12 USD; its calls by now."""
 
     month: str
     closed_ns: int
@@ -42,6 +42,10 @@ class ClosedMonth:
     frozen_pusd: int
     corrections_pusd: int
     corrections: int
+    llm_calls: int
+    priced_calls: int
+    unpriced_calls: int
+    unknown_calls: int
 
 
 def close_month(store: Store, month: str, *, owners: OwnerMap = NO_OWNERS, actor: str, now_ns: int) -> ClosedMonth:
@@ -131,7 +135,8 @@ HAVING {" OR ".join(f"sum({name}) <> 0" for name in SUMS)}
 _CLOSED = """
 SELECT month, closed_ns, actor,
     coalesce(sum(cost_pusd) FILTER (entry = 0), 0)::HUGEINT, coalesce(sum(cost_pusd) FILTER (entry > 0), 0)::HUGEINT,
-    count(DISTINCT entry) FILTER (entry > 0)
+    count(DISTINCT entry) FILTER (entry > 0), coalesce(sum(llm_calls), 0), coalesce(sum(priced_calls), 0),
+    coalesce(sum(unpriced_calls), 0), coalesce(sum(unknown_calls), 0)
 FROM closed_months LEFT JOIN month_costs USING (month)
 GROUP BY ALL ORDER BY month DESC
 """

@@ -47,6 +47,11 @@ REASONS: tuple[tuple[str, Callable[[Row], bool], str], ...] = (
     ),
     (
         "missing_traces",
+        lambda r: not r["calls"] and all(r[f"billed_{name}"] is None for name in TOKENS),
+        "No call was recorded by this name: a charge beside tokens, such as searches, or a model that is not traced.",
+    ),
+    (
+        "missing_traces",
         lambda r: not r["calls"],
         "No call was recorded: another key uses this model, or its runtime sends no spans.",
     ),

@@ -21,6 +21,7 @@ SCHEMA: dict[str, Any] = {
 _FORMATS: list[dict[str, Any]] = tomllib.loads(
     resources.files("analytics").joinpath("data/usage_exports.toml").read_text(encoding="utf-8")
 )["format"]
+_CURRENCIES = ("amount.currency", "amount_currency", "currency")
 _TIMES = ("start_time", "end_time", "starting_at", "ending_at", "start_time_iso", "end_time_iso")
 
 
@@ -93,6 +94,10 @@ def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _row(place: str, form: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    for column in _CURRENCIES:
+        if row.get(column) and str(row[column]).strip().upper() != "USD":
+            remedy = "costs are compared in USD: export them in it, or compare usage"
+            raise ExportFileError(f"{place}, column {column}: another currency: {remedy}")
     model = next((str(row[column]) for column in form["model"] if row.get(column)), None)
     keys = [str(row[column]) for column in form["keys"] if row.get(column)]
     counts = {count: _sum(place, row, form[count], 1) for count in COUNTS if count in form}

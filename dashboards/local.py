@@ -22,6 +22,7 @@ from dashboards.app import create_app
 from dashboards.client import Reply, StreamRefused
 
 STORE_NAME = "spanledger.duckdb"
+MAKER = "long answer"
 PIECES = 8  # of a long answer, made ahead of who takes them
 
 
@@ -78,18 +79,32 @@ class Local:
         )
 
         replies: list[Reply] = []
+        gone = threading.Event()
+
+        def take(piece: bytes) -> None:
+            if gone.is_set():
+                raise BrokenPipeError("whoever asked has gone")
+            pieces.put(piece)
 
         def make() -> None:
             try:
-                replies.append(asyncio.run(self._ask("GET", path, known, taken=pieces.put)))
+                replies.append(asyncio.run(self._ask("GET", path, known, taken=take)))
+            except BrokenPipeError:
+                pass
             finally:
                 pieces.put(None)
 
-        maker = threading.Thread(target=make, daemon=True)
+        maker = threading.Thread(target=make, name=MAKER, daemon=True)
         maker.start()
-        while (piece := pieces.get()) is not None:
-            yield piece
-        maker.join()
+        piece: bytes | None = b""
+        try:
+            while (piece := pieces.get()) is not None:
+                yield piece
+        finally:
+            gone.set()
+            while piece is not None:
+                piece = pieces.get()
+            maker.join()
         if not replies:
             raise Busy("the answer broke off and is not complete")
         if replies[0].status != 200:

@@ -19,7 +19,7 @@ class Reconciliation(TypedDict):
     """Differences by day (UTC) and model. An item: `day`, `model`, `reason`, `sentence`, the recorded `calls`,
     `unpriced_calls`, `unknown_calls`, and `billed`, `recorded` and `difference` (recorded less billed), each with
     `input_tokens`, `cache_read_tokens`, `cache_write_tokens`, `output_tokens`, `cost_usd`; None where the export
-    does not tell. `total` has the same three.
+    does not tell, and of a recorded cost where there are calls and none is priced. `total` has the same three.
     """
 
     provider: str
@@ -45,9 +45,10 @@ def reconcile_export(store: Store, now_ns: int, name: str, data: bytes) -> Recon
         recorded = c.sql(query("reconcile"), params=extent).pl()
         current = listings.currency(c, now_ns)
     rows = list(reconcile(billed, recorded, provider).iter_rows(named=True))
+    counts = ("calls", "unpriced_calls", "unknown_calls")
     sums = {
         name: None if all(row[name] is None for row in rows) else sum(int(row[name] or 0) for row in rows)
-        for name in (*(f"{side}{count}" for side in ("billed_", "") for count in (*TOKENS, "pusd")),)
+        for name in (*counts, *(f"{side}{count}" for side in ("billed_", "") for count in (*TOKENS, "pusd")))
     }
     return {
         "provider": provider,
@@ -66,9 +67,10 @@ def _item(row: dict[str, Any]) -> dict[str, Any]:
 
 def _sides(row: dict[str, Any]) -> dict[str, dict[str, int | str | None]]:
     sides: dict[str, dict[str, int | str | None]] = {"billed": {}, "recorded": {}, "difference": {}}
+    unpriced = row["calls"] and row["calls"] == row["unpriced_calls"] + row["unknown_calls"]
     for count in (*TOKENS, "pusd"):
-        billed, recorded = row[f"billed_{count}"], int(row[count] or 0)
-        amounts = (billed, recorded, None if billed is None else recorded - int(billed))
+        billed, recorded = row[f"billed_{count}"], None if count == "pusd" and unpriced else int(row[count] or 0)
+        amounts = (billed, recorded, None if billed is None or recorded is None else recorded - int(billed))
         for side, amount in zip(sides, amounts, strict=True):
             whole = None if amount is None else int(amount)
             sides[side]["cost_usd" if count == "pusd" else f"{count}_tokens"] = usd(whole) if count == "pusd" else whole

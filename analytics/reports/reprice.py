@@ -64,7 +64,9 @@ def list_months(store: Store, now_ns: int) -> dict[str, Any]:
 
 
 def closed_month(month: ClosedMonth) -> dict[str, Any]:
-    """A closed month: `frozen_usd`, `corrections_usd` and their sum `cost_usd`."""
+    """A closed month: `frozen_usd`, `corrections_usd` and their sum `cost_usd`, which is None where no call is priced;
+    and how many of its model calls are priced."""
+    unpriced = month.llm_calls and not month.priced_calls
     return {
         "month": month.month,
         "closed_at": moment(month.closed_ns),
@@ -72,7 +74,8 @@ def closed_month(month: ClosedMonth) -> dict[str, Any]:
         "frozen_usd": usd(month.frozen_pusd),
         "corrections": month.corrections,
         "corrections_usd": usd(month.corrections_pusd),
-        "cost_usd": usd(month.frozen_pusd + month.corrections_pusd),
+        "cost_usd": None if unpriced else usd(month.frozen_pusd + month.corrections_pusd),
+        **{name: getattr(month, name) for name in ("llm_calls", "priced_calls", "unpriced_calls", "unknown_calls")},
     }
 
 

@@ -69,8 +69,8 @@ def reprice(args: Namespace, settings: Settings) -> int:
         *((name, "left", _text(name)) for name in named),
         ("calls", "right", tables.count("calls")),
         ("changed", "right", tables.count("changed_calls")),
-        ("before", "right", tables.usd("old_usd")),
-        ("after", "right", tables.usd("new_usd")),
+        ("before", "right", _repriced("old")),
+        ("after", "right", _repriced("new")),
         ("difference", "right", tables.usd("difference_usd")),
     ]
     tables.print_table(columns, answer["items"])
@@ -80,6 +80,9 @@ def reprice(args: Namespace, settings: Settings) -> int:
             f"{done}{answer['changed_calls']:,} of {answer['calls']:,} calls, {format.usd(answer['old_usd'])} "
             f"to {format.usd(answer['new_usd'])}, by {answer['price_version']}."
         )
+        lost = sum(max(row["old_priced_calls"] - row["new_priced_calls"], 0) for row in answer["items"])
+        if lost:
+            tables.say(f"{format.count(lost)} calls that had a price have none in it: they become unpriced.", "yellow")
     return OK
 
 
@@ -102,7 +105,7 @@ def reconcile(args: Namespace, settings: Settings) -> int:
         ("model", "left", tables.text("model")),
         ("billed tokens", "right", _tokens("billed")),
         ("recorded tokens", "right", _tokens("recorded")),
-        ("billed", "right", lambda r: format.usd(r["billed"]["cost_usd"])),
+        ("billed", "right", lambda r: _told(r["billed"]["cost_usd"])),
         ("recorded", "right", lambda r: format.usd(r["recorded"]["cost_usd"])),
         ("likely reason", "wrap", tables.text("sentence")),
     ]
@@ -159,9 +162,11 @@ def close(args: Namespace, settings: Settings) -> int:
             ("by", "left", tables.text("actor")),
             ("as closed", "right", tables.usd("frozen_usd")),
             ("corrections", "right", tables.usd("corrections_usd")),
-            ("now", "right", tables.usd("cost_usd")),
+            ("now", "right", tables.cost),
         ]
     tables.print_table(columns, answer.get("items", [answer]))
+    if answer.get("llm_calls") == 0:
+        tables.say("No model call started in it: what still comes will be corrections.", "yellow")
     return OK
 
 
@@ -186,6 +191,23 @@ def _write(pieces: Iterator[bytes], out: str | None) -> None:
         raise CommandError(f"{out} cannot be written ({e.strerror}): name another file", USAGE) from e
     finally:
         part.unlink(missing_ok=True)
+
+
+def _told(amount: str | None) -> str:
+    """An amount, or that the export does not tell it."""
+    return format.NONE if amount is None else format.usd(amount)
+
+
+def _repriced(side: str) -> Any:
+    """What calls cost before or after a repricing, with their coverage; an audit does not tell it."""
+
+    def cell(row: dict[str, Any]) -> str:
+        priced, amount = row.get(f"{side}_priced_calls"), row[f"{side}_usd"]
+        if priced is None or priced == row["calls"]:
+            return format.usd(amount)
+        return f"{format.usd(amount)} ({format.percent(priced / row['calls'])} priced)" if priced else format.usd(None)
+
+    return cell
 
 
 def _text(name: str) -> Any:

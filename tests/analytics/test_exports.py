@@ -25,7 +25,7 @@ from analytics.reports.exports import PRESETS, Report, cost_frames, write_due
 from analytics.reports.values import BadQuestion
 from analytics.reports.values import usd as usd_text
 from collector.store import Store
-from tests.stores import DEMO_NOW_NS, HOSTILE, demo_store, empty_store
+from tests.stores import DAY, DEMO_NOW_NS, HOSTILE, demo_store, empty_store
 
 KEYS = ("day", "tenant", "agent", "model")
 
@@ -61,15 +61,25 @@ def test_a_report_holds_the_rows_of_the_answer(store: Store, keys: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    "keys", [("run",), ("session", "day"), ("user", "model"), ("run", "session", "user"), ("day",)]
-)
+    "keys",
+    [
+        ("run",), ("session", "day"), ("user", "model"), ("run", "session", "user"), ("day",), ("hour", "tenant"),
+        ("session", "step"), ("owner", "run"), ("day", "hour", "user"), ("model",),
+    ],
+)  # fmt: skip
 def test_a_report_in_parts_is_the_same_report(
     store: Store, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...]
 ) -> None:
     """Divided into many parts that are summed one by one, every group is there once, with the same sums."""
-    whole = pl.concat(cost_frames(store, Report(keys)))
-    monkeypatch.setattr(parts, "PART_CALLS", 100)
-    divided = pl.concat(cost_frames(store, Report(keys)))
+    first_ns, last_ns = DEMO_NOW_NS - 6 * DAY, DEMO_NOW_NS - DAY
+    report = Report(keys, first_ns, last_ns, "Asia/Kathmandu")
+    owners = OwnerMap((OwnerEntry((("search", 2), ("billing", 1)), tenant="acme"),))
+    whole = pl.concat(cost_frames(store, report, owners))
+    monkeypatch.setattr(parts, "PART_CALLS", 50)
+    divided = pl.concat(cost_frames(store, report, owners))
+    with store.cursor() as c:
+        count = len(list(parts.parts(c, keys, first_ns, last_ns, "Asia/Kathmandu")))
+    assert (count > 3) == (keys != ("model",))
     assert divided.sort(pl.all()).equals(whole.sort(pl.all()))
     assert whole.select(keys).is_unique().all()
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from analytics import exports, focus
 from analytics.pricing.book import PriceBook
 from analytics.pricing.entries import ModelEntry
+from analytics.reports import parts
 from analytics.reports.costs import list_costs
 from analytics.reports.exports import focus_calls, focus_frames
 from analytics.reports.parts import Part
@@ -56,6 +57,14 @@ def test_rows_add_up_to_the_ledger(store: Store, book: PriceBook, by_run: bool) 
     tokens = found.filter(pl.col("ConsumedUnit") == "Tokens")["ConsumedQuantity"].sum()
     assert tokens == total["priced_tokens"]
     assert set(found["x_CostBasis"]) == {"estimated"}
+
+
+@pytest.mark.parametrize("by_run", [True, False])
+def test_rows_in_parts_are_the_same_rows(store: Store, monkeypatch: pytest.MonkeyPatch, by_run: bool) -> None:
+    """However small the parts that are held at a time."""
+    whole = rows(store, by_run=by_run)
+    monkeypatch.setattr(parts, "PART_CALLS", 50)
+    assert rows(store, by_run=by_run).sort(pl.all()).equals(whole.sort(pl.all()))
 
 
 def test_what_has_no_price_has_no_row_but_a_volume(store: Store) -> None:

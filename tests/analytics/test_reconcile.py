@@ -267,6 +267,26 @@ def test_unpriced_and_dearer_models_are_told_apart(store: Store) -> None:
     assert {i["reason"] for i in compare(store, anthropic_costs(dear))["items"]} == {"price"}
 
 
+def test_what_is_recorded_without_a_price_is_not_nothing(tmp_path: Path) -> None:
+    """The recorded cost of a day and model without any priced call is unknown, and so is the difference."""
+    store = demo_store(tmp_path / "unpriced.duckdb", 20)
+    with store.transaction() as c:
+        c.execute("UPDATE calls SET pricing = 'unpriced', cost_pusd = NULL WHERE pricing = 'priced'")
+    rows = [{**row, "cost_usd": "1"} for row in recorded(store, "openai")]
+    for found in compare(store, openai_costs(rows))["items"]:
+        assert (found["billed"]["cost_usd"], found["recorded"]["cost_usd"]) == ("1", None)
+        assert found["difference"]["cost_usd"] is None
+    assert rows
+    store.close()
+
+
+def test_a_charge_that_no_call_bears_is_told_as_one(store: Store) -> None:
+    """A line of a cost export by whose name nothing was recorded may be no model at all."""
+    body = b"start_time_iso,amount_value,line_item\n2026-11-15,0.5,Web search tool calls\n"
+    found = item(compare(store, body), "2026-11-15", "Web search tool calls")
+    assert (found["reason"], "charge beside tokens" in found["sentence"]) == ("missing_traces", True)
+
+
 def test_a_bill_without_models_is_compared_by_day(store: Store) -> None:
     """An answer that was not grouped by model."""
     page = json.loads(openai_usage(recorded(store, "openai")))
@@ -290,6 +310,10 @@ def test_a_bill_without_models_is_compared_by_day(store: Store) -> None:
         (b"usage_date_utc,cost_usd,model\n,3,c\n", "row 2, column usage_date_utc: empty"),
         (b"usage_date_utc,cost_usd,model\n2026-01-01,1e30,c\n", "too large"),
         (b"usage_date_utc,cost_usd,model\n2026-01-01,NaN,c\n", "not a number"),
+        (
+            b"start_time_iso,amount_value,amount_currency\n2026-01-01,1,eur\n",
+            "column amount_currency: another currency",
+        ),
         (
             b'{"data":[{"start_time":1,"results":[{"amount":{"value":"x"}}]}]}',
             "bucket 0, result 0, column amount.value",

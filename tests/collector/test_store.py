@@ -28,6 +28,12 @@ def test_the_cache_of_blocks_is_given_back_when_nobody_uses_the_store(
         c.execute("SELECT max(h) FROM t").fetchall()
         full = number(c, CACHED)
         assert not store.release_cache(), "somebody uses the store"
+        with store.cursor():
+            assert not store.trim_cache(), "somebody else uses the store"
+        assert store.trim_cache()
+        assert number(c, CACHED) <= 80_000_000 < 90_000_000 < full
+        assert c.execute(limit).fetchall() == before
+        c.execute("SELECT max(h) FROM t").fetchall()
     assert store.release_cache()
     with store.cursor() as c:
         assert number(c, CACHED) <= 64_000_000 < 90_000_000 < full

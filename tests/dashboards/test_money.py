@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,8 @@ from collector.identity import Keys
 from collector.settings import Settings
 from dashboards.app import create_app
 from dashboards.cli import main
-from dashboards.local import Local
+from dashboards.client import StreamRefused
+from dashboards.local import MAKER, Local
 from tests.analytics.analysed import analysed_store
 from tests.stores import DAY, DEMO_NOW_NS
 
@@ -85,6 +87,10 @@ def test_audits_name_who_acted(tmp_path: Path) -> None:
     store.close()
     assert main(["close", "2026-10", "--data", str(tmp_path)]) == 0
     source = Local(Settings(data=tmp_path))
+    months = source.get("/api/v1/months").json()["items"]
+    for month in months:
+        assert month["llm_calls"] == month["priced_calls"] + month["unpriced_calls"] + month["unknown_calls"]
+    assert [bool(month["llm_calls"]) for month in months] == [True, False]
     actors = {row["month"]: row["actor"] for row in source.get("/api/v1/months").json()["items"]}
     source.close()
     assert actors == {"2026-10": "cli (no server)", "2026-11": "api: admin-token"}
@@ -135,9 +141,41 @@ def test_the_commands_do_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["report", "--group-by", "colour", *where]) == 2
     assert main(["report", "--unpriced", *where]) == 2
     assert main(["prices", "--unpriced", *where]) == 0
+    capsys.readouterr()
     assert main(["close", "2026-09", *where]) == 0
+    assert "No model call started in it" in capsys.readouterr().out
     assert main(["close", *where]) == 0
+    capsys.readouterr()
+    for options in (["--focus", "--preset", "daily"], ["--preset", "daily", "--group-by", "day"]):
+        assert main(["report", *options, *where]) == 2
+        assert "leave" in capsys.readouterr().err
     (tmp_path / "bill.csv").write_text("usage_date_utc,model,cost_usd\n2026-11-20,Claude Sonnet 4.5,1.5\n")
     assert main(["reconcile", str(tmp_path / "bill.csv"), *where]) == 0
     assert main(["reconcile", str(tmp_path / "none.csv"), *where]) == 2
     assert "Anthropic costs (console)" in capsys.readouterr().out
+
+
+def test_a_long_answer_that_nobody_takes_any_more_ends(tmp_path: Path) -> None:
+    """Without a server: no thread goes on making it."""
+    analysed_store(tmp_path / "spanledger.duckdb", PriceBook.seeded(), 20).close()
+    source = Local(Settings(data=tmp_path))
+    pieces = source.stream("/api/v1/reports/focus", {"format": "jsonl"})
+    assert next(pieces) is not None
+    assert MAKER in {thread.name for thread in threading.enumerate()}
+    del pieces
+    assert MAKER not in {thread.name for thread in threading.enumerate()}
+    with pytest.raises(StreamRefused) as refused:
+        next(source.stream("/api/v1/reports", {"group_by": "colour"}))
+    assert "not a group key" in refused.value.reply.json()["detail"]
+    source.close()
+
+
+def test_a_price_that_goes_is_not_a_price_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Calls that had a price and have none in the book in force are told as unpriced, never as $0."""
+    book = PriceBook.seeded([ModelEntry(model="acme-*", usd={"input": Decimal(4), "output": Decimal(9)})])
+    analysed_store(tmp_path / "spanledger.duckdb", book, 20).close()
+    assert main(["reprice", "--dry-run", "--data", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    rows = [line for line in shown.splitlines() if "acme-finetune" in line]
+    assert rows and all("unpriced" in row and "$0 " not in row for row in rows)
+    assert "they become unpriced" in shown
