@@ -55,11 +55,13 @@ def read_export(name: str, data: bytes) -> tuple[str, str, pl.DataFrame]:
 def _csv(name: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows with their place; a tab in the first line makes it a table of tabs."""
     delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    for number, row in enumerate(csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=False), start=2):
-        yield (
-            f"row {number}",
-            {(column or "").strip(): value for column, value in row.items() if isinstance(value, str)},
-        )
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=False)
+    try:
+        for number, row in enumerate(reader, start=2):
+            cells = {(column or "").strip(): value for column, value in row.items() if isinstance(value, str)}
+            yield f"row {number}", cells
+    except csv.Error as e:
+        raise ExportFileError(f"{name}: row {reader.line_num + 1}: not CSV ({e}): export it again") from None
 
 
 def _json(name: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -304,6 +304,7 @@ def test_a_bill_without_models_is_compared_by_day(store: Store) -> None:
         (b"a,b\n1,2\n", "not an export known here"),
         (b"\xff\xfe", "not UTF-8"),
         (b"{", "not JSON"),
+        (b"a,b\n1\r\x00,2\n", "row 2: not CSV"),
         (b'{"data": [3]}', "bucket 0"),
         (b"usage_date_utc,cost_usd,model\nyesterday,3,c\n", "row 2, column usage_date_utc: not a time"),
         (b"usage_date_utc,cost_usd,model\n2026-01-01,3,c\n2026-01-01,many,c\n", "row 3, column cost_usd: not a number"),
