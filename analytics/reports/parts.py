@@ -40,7 +40,7 @@ def parts(c: Cursor, group_by: Sequence[str], from_ns: int, to_ns: int, tz: str 
         if single and calls > PART_CALLS:
             told = [_SINGLE[key] for key in group_by if key in _SINGLE]
             groups = f"SELECT approx_count_distinct(({', '.join((*told, 'call_group'))})) FROM calls WHERE {during}"
-            count = _parted(_one(c, groups)[0])
+            count = _parted(_one(c, groups)[0], 2 * PART_CALLS)  # each part reads the calls again
         for number in range(count):
             yield Part(during if count == 1 else f"{during} AND hash({single}) % {count} = {number}")
 
@@ -48,7 +48,7 @@ def parts(c: Cursor, group_by: Sequence[str], from_ns: int, to_ns: int, tz: str 
 def _by_runs(c: Cursor, from_ns: int, to_ns: int) -> Iterator[Part]:
     """Runs in the order of their first span; calls of a run start between that and its end."""
     of_period = f"FROM runs WHERE ended_ns >= {from_ns} AND first_ns < {to_ns}"
-    count = _parted(_one(c, f"SELECT coalesce(sum(llm_calls + tool_calls), 0) {of_period}")[0])
+    count = _parted(_one(c, f"SELECT coalesce(sum(llm_calls + tool_calls), 0) {of_period}")[0], PART_CALLS)
     cuts: list[int] = []
     if count > 1:
         shares = [number / count for number in range(1, count)]
@@ -95,8 +95,8 @@ ORDER BY 1
 """
 
 
-def _parted(size: int) -> int:
-    return max(1, -(-int(size) // PART_CALLS))
+def _parted(size: int, most: int) -> int:
+    return max(1, -(-int(size) // most))
 
 
 def _one(c: Cursor, sql: str) -> tuple[Any, ...]:
