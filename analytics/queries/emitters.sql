@@ -3,7 +3,14 @@ SELECT dialect, scope, scope_version, kind, mapping,
     sum(accepted) AS spans,
     sum(late) AS late,
     sum(foreign_tenant + time_absurd + usage_absurd) AS quarantined,
-    sum(COLUMNS('^(sampled|clock_backwards|attributes_dropped|usage_assumed|answered|used|cache_told|'
-        'reasoning_told|cacheable)$'))
+    sum(sampled) AS sampled,
+    sum(clock_backwards) AS clock_backwards,
+    sum(attributes_dropped) AS attributes_dropped,
+    sum(usage_assumed) AS usage_assumed,
+    sum(answered) AS answered,
+    sum(used) AS used,
+    sum(cache_told) AS cache_told,
+    sum(reasoning_told) AS reasoning_told,
+    sum(cacheable) AS cacheable
 FROM arrivals()
 GROUP BY ALL

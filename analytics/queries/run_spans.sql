@@ -1,4 +1,5 @@
--- Every span of some traces with all that is known of it, in the shape that analytics.structure takes.
+-- Every span of some traces with all that is known of it, in the shape that analytics.structure takes; none of them
+-- arrived before $first_batch.
 SELECT
     s.*, s.batch * 1000000 AS arrived_ns,
     f.* EXCLUDE (facet, agent, agent_version), f.agent AS own_agent, f.agent_version AS own_agent_version,
@@ -12,4 +13,4 @@ JOIN facets f USING (facet)
 JOIN identities i USING (identity)
 JOIN sources o USING (source)
 WHERE s.trace_lo IN (SELECT unnest($trace_lo::UBIGINT[])) AND s.trace_hi IN (SELECT unnest($trace_hi::UBIGINT[]))
-    AND s.flags & 2048 = 0
+    AND s.batch >= $first_batch AND s.flags & 2048 = 0

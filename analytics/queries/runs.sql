@@ -27,7 +27,8 @@ WHERE rowid IN (
             SELECT (trace_hi, trace_lo, run_span) FROM calls
             WHERE start_ns >= $first_ns
                 AND call_group IN (SELECT call_group FROM call_groups WHERE tool = $tool))]]
-        [[AND run_id IN (SELECT run_id FROM findings WHERE $rule IN ('any', rule))]]
+        [[AND findings > 0 AND $any_rule]]
+        [[AND findings > 0 AND run_id IN (SELECT run_id FROM findings WHERE rule = $rule)]]
         [[AND (started_ns, run_id) < ($after_ns, $after_id)]]
     ORDER BY started_ns DESC, run_id DESC
     LIMIT $limit

@@ -87,6 +87,7 @@ _FILTERS = (
     "run_id", "tenant", "agent", "user", "session", "environment", "service", "model", "tool", "rule",
     "min_cost_pusd", "q",
 )  # fmt: skip
+_PLACES = ("statuses", "any_rule", "after_ns", "after_id", "trace_hi", "trace_lo", "since_ns")
 
 
 def list_runs(
@@ -110,6 +111,8 @@ def list_runs(
     if unknown := set(statuses) - set(STATUSES):
         raise BadQuestion("status", f"{min(unknown)!r} is not a status: use {', '.join(STATUSES)}")
     after_ns, after_id = listings.place_of(cursor, int, str)
+    if filters.get("rule") == "any":
+        filters |= {"rule": None, "any_rule": True}
     page = {"statuses": statuses or None, "after_ns": after_ns, "after_id": after_id, "limit": limit + 1}
     with listings.reading(store) as c:
         found = _newest(c, filters | page | {"from_ns": from_ns, "to_ns": to_ns})
@@ -143,7 +146,7 @@ def _newest(c: Cursor, params: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _select(c: Cursor, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    everything = dict.fromkeys((*_FILTERS, "statuses", "after_ns", "after_id", "trace_hi", "trace_lo", "since_ns"))
+    everything = dict.fromkeys((*_FILTERS, *_PLACES))
     bounds = {"from_ns": EVER_NS[0], "to_ns": EVER_NS[1]}
     return listings.rows(c, "runs", everything | bounds | dict(params))
 

@@ -170,7 +170,9 @@ def span_ids(store: Store) -> Iterator[str]:
 
 
 _MADE = """
-SELECT trace_hi, trace_lo, run_span, trace_ids, first_ns, ended_ns FROM runs
+SELECT trace_hi, trace_lo, run_span, trace_ids, first_ns, ended_ns,
+    (SELECT min(first_batch) FROM runs WHERE trace_hi = $trace_hi AND trace_lo = $trace_lo) AS first_batch
+FROM runs
 WHERE trace_hi = $trace_hi AND trace_lo = $trace_lo AND run_id = $run_id
 """
 
@@ -191,7 +193,8 @@ def _of_run(c: Cursor, run_id: str, made: Row | None) -> list[Row]:
         shared = "SELECT DISTINCT unnest(trace_ids) FROM runs WHERE list_has_any(trace_ids, ?::VARCHAR[])"
         traces = [row[0] for row in c.execute(shared, [traces]).fetchall()]
     halves = {"trace_hi": [int(t[:16], 16) for t in traces], "trace_lo": [int(t[16:], 16) for t in traces]}
-    spans = c.sql(listings.query("run_spans"), params=halves).pl()
+    first = made["first_batch"] if made and len(traces) == 1 else 0  # as the jobs noted it for reading the trace again
+    spans = c.sql(listings.query("run_spans"), params=halves | {"first_batch": first}).pl()
     if spans.is_empty():
         return []
     spans, runs = structure.number_runs(structure.inherit(structure.arrange(spans)))

@@ -9,6 +9,7 @@ import pytest
 from analytics import cost_bins
 from analytics.drivers import PARTS
 from analytics.owners import OwnerMap
+from analytics.reports import explorer
 from analytics.reports.costs import FILTERS, GROUP_KEYS, list_costs
 from analytics.reports.explorer import INCOMPARABLE, Question, compare, explore
 from analytics.reports.values import BadQuestion
@@ -51,6 +52,36 @@ def test_it_tells_what_costs_tell(store: Store, keys: tuple[str, ...]) -> None:
     assert bare([found["total"]]) == bare([plain["total"]])
     assert sum(_total(r, "cost_usd") for r in found["over_time"]) == _total(plain["total"], "cost_usd")
     assert (found["drivers"] is None) == bool(set(keys) & set(INCOMPARABLE))
+
+
+@pytest.mark.parametrize("keys", [("run",), ("session",), ("run", "model"), ("session", "run")])
+def test_the_dearest_of_many_are_told(store: Store, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...]) -> None:
+    """Of more runs or sessions than are shown, those that cost most, with all that they cost."""
+    asked = Question(keys, FROM_NS, DEMO_NOW_NS)
+    everything = explore(store, DEMO_NOW_NS, asked, "day", compared=False)["items"]
+    monkeypatch.setattr(explorer, "MOST_GROUPS", 5)
+    found = explore(store, DEMO_NOW_NS, asked, "day", compared=False)["items"]
+
+    assert len(everything) > 5
+    assert [row["cost_usd"] for row in found] == [row["cost_usd"] for row in everything[:5]]
+    assert [row for row in found if row not in everything] == []
+
+
+def test_the_rest_of_a_chart_is_told_together(store: Store) -> None:
+    """Over time some groups are told apart and the others as one: it adds up to the same, day by day."""
+    asked = Question(("agent",), FROM_NS, DEMO_NOW_NS)
+    all_ = explore(store, DEMO_NOW_NS, asked, "day", compared=False)
+    some = explore(store, DEMO_NOW_NS, asked, "day", compared=False, series=2)
+    dearest = {row["agent"] for row in all_["items"][:2]}
+
+    def by_day(found: Any) -> dict[str, Decimal]:
+        days = {row["day"] for row in found["over_time"]}
+        return {
+            day: sum((_total(r, "cost_usd") for r in found["over_time"] if r["day"] == day), Decimal()) for day in days
+        }
+
+    assert {row["agent"] for row in some["over_time"]} == dearest | {explorer.REST}
+    assert by_day(some) == by_day(all_)
 
 
 @pytest.mark.parametrize("key", [key for key in GROUP_KEYS if key not in INCOMPARABLE])

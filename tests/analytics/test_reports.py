@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analytics.reports import listings, periods
+from analytics.reports import listings, periods, runs
 from analytics.reports.findings import Finding, list_findings
 from analytics.reports.quality import quality
 from analytics.reports.runs import list_runs, run
@@ -91,6 +91,23 @@ def test_runs_are_found_by_the_model_and_tool_of_their_calls(store: Store) -> No
 
     assert ids(model="gpt-5-mini", tool="get_invoice") == ids(model="gpt-5-mini") & ids(tool="get_invoice") != set()
     assert ids(model="no-such-model") == set()
+
+
+@pytest.mark.parametrize("newest", [(1,), (3, 20), ()])
+def test_a_page_by_model_is_the_same_wherever_it_is_looked_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch, newest: tuple[int, ...]
+) -> None:
+    """However few of the newest runs are looked at first: pages of runs by model and tool join to all of them."""
+    everything = list_runs(store, DEMO_NOW_NS, limit=500, model="gpt-5-mini")["items"]
+    monkeypatch.setattr(runs, "NEWEST", newest)
+    walked: list[Any] = []
+    cursor = None
+    while not walked or cursor:
+        page = list_runs(store, DEMO_NOW_NS, limit=7, cursor=cursor, model="gpt-5-mini")
+        walked, cursor = [*walked, *page["items"]], page["next_cursor"]
+
+    assert len(everything) > 14
+    assert walked == everything
 
 
 def test_spans_come_in_the_order_of_a_waterfall(store: Store) -> None:
