@@ -1,18 +1,29 @@
-"""The shared captures: what a scenario sent, as normalised spans, and the truth about it."""
+"""Captures of real agents, the shared and our own: what a scenario sent, as normalised spans, and the truth."""
 
 import json
+import lzma
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from collector.dialects.engine import FACET_COLUMNS, IDENTITY_COLUMNS, SOURCE_COLUMNS, Normalised, normalise
+from collector.otlp.answers import Signal
 from collector.otlp.columns import SpanColumns, decode
 from collector.otlp.jsonbody import to_protobuf
-from tests.needed import SHARED
+from tests.needed import ROOT, SHARED
 
+SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
 CODING_AGENTS = ("claude_code", "codex_cli")  # their truth needs logs and metrics too
-_ORDER = re.compile(r"\.(\d+)\.(?:pb|json)$")
+RECORDED = ROOT / "tests" / "captures" / "recorded"
+_ORDER = re.compile(r"\.(\d+)\.(?:pb|json)(?:\.xz)?$")
+
+
+def content(file: Path) -> bytes:
+    """The body of an export request, as protobuf; our own are compressed."""
+    body = lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
+    signal: Signal = next(s for s in SIGNALS if f".{s}." in file.name)
+    return to_protobuf(signal, body).body if ".json" in file.suffixes else body
 
 
 @dataclass(frozen=True)
@@ -28,23 +39,26 @@ class Scenario:
 
     def bodies(self) -> list[bytes]:
         """Trace requests in the order of arrival, as protobuf."""
-        files = [f for f in self.folder.glob(f"{self.name}.traces*") if f.name.split(".")[0] == self.name]
-        files.sort(key=lambda f: int(m[1]) if (m := _ORDER.search(f.name)) else 1)
-        return [to_protobuf("traces", f.read_bytes()).body if f.suffix == ".json" else f.read_bytes() for f in files]
+        return [content(f) for f in self.files("traces")]
+
+    def files(self, signal: Signal) -> list[Path]:
+        """The files of a signal in the order of arrival."""
+        files = [f for f in self.folder.glob(f"{self.name}.{signal}*") if f.name.split(".")[0] == self.name]
+        return sorted(files, key=lambda f: int(m[1]) if (m := _ORDER.search(f.name)) else 1)
 
     def every_byte(self) -> bytes:
         """All signals of the scenario, one after the other."""
-        return b"".join(f.read_bytes() for f in sorted(self.folder.glob(f"{self.name}.*")))
+        return b"".join(content(f) for f in sorted(self.folder.glob(f"{self.name}.*")))
 
     def spans(self) -> SpanColumns:
         """What was sent, decoded."""
         return decode(self.bodies())
 
 
-def scenarios() -> list[Scenario]:
-    """Every scenario of every set that sent traces; none where the captures are not at hand."""
+def scenarios(root: Path = SHARED / "corpora") -> list[Scenario]:
+    """Every scenario of every set below `root` that sent traces; none where the captures are not at hand."""
     found = []
-    for manifest in sorted((SHARED / "corpora").glob("*/manifest.json")):
+    for manifest in sorted(root.glob("*/manifest.json")):
         for name, entry in json.loads(manifest.read_text())["scenarios"].items():
             found.append(Scenario(manifest.parent, name, entry["truth"]))
     return found
