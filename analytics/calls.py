@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from analytics.trees import Mask, Rows, nearest, topmost
-from analytics.twins import TOLD, has_usage, one_each
+from analytics.twins import TOLD, has_usage, one_each, with_sums_of_one
 from collector.semconv import TOKENS, Flag
 
 NAMED = ("tenant", "user", "session", "agent", "agent_version", "environment", "service", "service_version", "dialect")
@@ -65,6 +65,7 @@ def model_calls(spans: pl.DataFrame) -> pl.DataFrame:
     leaf = is_call & (inner_calls == 0) & ~sums & spans["counted"].to_numpy()
     calls = spans.filter(pl.Series(leaf)).select(*COMMON, *TOLD, "response_hash")
     calls = one_each(_without_empty_usage(calls), spans, outer, pl.Series(inner_calls))
+    calls = with_sums_of_one(calls, spans, sums & spans["counted"].to_numpy())
     return _aggregates(calls, spans, leaf).with_columns(kind=pl.lit("llm.call"), derived=False).drop("response_hash")
 
 
@@ -241,13 +242,14 @@ def _named_alike(parts: pl.DataFrame) -> pl.DataFrame:
     twice = asked.filter(pl.col("response_hash").is_not_null() & (pl.col("row").n_unique().over(response) > 1))
     if twice.is_empty():
         return parts
-    answered = pl.col("part_call_hash").is_in(parts.filter("part_answered")["part_call_hash"].implode())
+    answers = parts.filter("part_answered").select("run", "part_call_hash", answered=True).unique()
     call = [*response, "part_tool", "part_args_shape", "nth"]
     twice = twice.with_columns(nth=pl.int_range(pl.len()).over("row", "part_tool", "part_args_shape"))
+    twice = twice.join(answers, on=["run", "part_call_hash"], how="left", maintain_order="left")
     one = twice.select(
         "row",
         "part_call_hash",
-        one_call=pl.col("part_call_hash").sort_by(~answered, "row").first().over(call),
+        one_call=pl.col("part_call_hash").sort_by("answered", "row", nulls_last=True).first().over(call),
     )
     return (
         parts.join(one, on=["row", "part_call_hash"], how="left", maintain_order="left")

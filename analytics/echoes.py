@@ -7,7 +7,7 @@ beat records, because they know what is around them.
 import polars as pl
 
 from analytics.trees import nearest
-from collector.semconv import QUARANTINE, Flag
+from collector.semconv import QUARANTINE, TOKENS, Flag
 
 # Dialects that trace their own machinery: a trace of nothing else is no run.
 CODING_AGENTS = ("claude-code", "codex", "gemini-cli")
@@ -25,14 +25,13 @@ BY_TOOL = ("gemini-cli",)
 _FROM_LOG = pl.col("flags") & int(Flag.FROM_LOG) != 0
 _COUNTED = pl.col("flags") & int(QUARANTINE) == 0
 _ACTS = ["llm.call", "tool.call"]
-# What a span may leave to its echo, beside the failure that only the echo admits.
+# What a span may leave to its echo, beside tokens, and the failure and the model that answered if only the echo tells.
 _TOLD = (
-    "model", "request_model", "provider", "reported_pusd", "input_tokens", "output_tokens", "cache_read_tokens",
-    "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "tool_server", "args_bytes", "result_bytes",
+    "model", "request_model", "provider", "reported_pusd", "tool_server", "args_bytes", "result_bytes",
     "args_hash", "args_shape", "paging", "result_hash",
 )  # fmt: skip
-# What the spans and the echo of one model call have in common: the response, else its tokens.
-_SAME = ("response_hash", "input_tokens", "output_tokens", "cache_read_tokens")
+# What the spans and the echo of one model call have in common: the response, else its input.
+_SAME = ("response_hash", "input_tokens")
 
 
 def logged(spans: pl.DataFrame) -> bool:
@@ -114,7 +113,7 @@ def follow_session(spans: pl.DataFrame) -> pl.DataFrame:
 def settle(spans: pl.DataFrame) -> pl.DataFrame:
     """Echoes become `other`, and the spans that they repeat know what they knew.
 
-    A model call repeats one with the same response, or, where no response is named, the same tokens (the second such
+    A model call repeats one with the same response, or, where no response is named, the same input (the second such
     record the second such call); a tool call one with the same call id; a policy check the one around it. Needs `run`,
     `row`, `parent`.
     """
@@ -137,7 +136,9 @@ def settle(spans: pl.DataFrame) -> pl.DataFrame:
     )
     key = ["run", "kind", "same_call", "same_tool", *(f"same_{c}" for c in _SAME)]
     acts = acts.with_columns(nth=pl.int_range(pl.len()).over(*key, "from_log", order_by=["start_ns", "row"]))
-    echoes = acts.filter("from_log").select(*key, "nth", echo="row", told=pl.struct("status", "error_reason", *_TOLD))
+    echoes = acts.filter("from_log").select(
+        *key, "nth", echo="row", told=pl.struct("status", "error_reason", *_TOLD, *TOKENS)
+    )
     pairs = (
         acts.filter(~pl.col("from_log")).join(echoes, on=[*key, "nth"], nulls_equal=True).select("row", "echo", "told")
     )
@@ -150,7 +151,11 @@ def settle(spans: pl.DataFrame) -> pl.DataFrame:
     return (
         spans.join(pairs.drop("echo"), on="row", how="left", maintain_order="left")
         .with_columns(
-            *(pl.coalesce(c, told.field(c)) for c in _TOLD),
+            *(pl.coalesce(c, told.field(c)) for c in _TOLD[1:]),
+            *(pl.max_horizontal(c, told.field(c)) for c in TOKENS),  # whoever leaves a part out has the smaller total
+            model=pl.when(pl.col("model") == pl.col("request_model"))
+            .then(pl.coalesce(told.field("model"), "model"))
+            .otherwise(pl.coalesce("model", told.field("model"))),
             kind=pl.when(repeated).then(pl.lit("other")).otherwise("kind"),
             status=pl.when(admitted).then(told.field("status")).otherwise("status"),
             error_reason=pl.when(admitted).then(told.field("error_reason")).otherwise("error_reason"),

@@ -7,7 +7,7 @@ from importlib import resources
 import polars as pl
 
 from analytics.echoes import BY_SESSION, logged
-from analytics.twins import MOST_TRACES, WINDOW_NS
+from analytics.strays import MOST_TRACES, WINDOW_NS
 from collector.semconv import Flag
 from collector.store import Cursor
 
@@ -51,18 +51,15 @@ def read_traces(cursor: Cursor, traces: pl.DataFrame, first: int, upto: int) -> 
 
     What earlier passes noted of these traces says where their older spans begin, so that only that part of the
     table is read. Traces that share an emitter's run id with them are read too (almost no span has one), and those
-    that tell of the same model responses.
+    that tell of the same model calls; then what these are linked with, until nothing is missing.
     """
-    alone = True
     while True:
         cursor.register("wanted", traces)
         known = rows(cursor, "first_batch").item()
         first = first if known is None else min(first, known)
         spans = rows(cursor, "trace_spans", first=first, upto=upto, self_check=SELF_CHECK)
-        linked = _linked(cursor, spans, upto)
-        if alone:  # once: what a response links is not looked up further
-            linked = pl.concat([linked, _told_elsewhere(cursor, spans, upto)]).unique()
-            linked, alone = linked.join(traces, on=["trace_hi", "trace_lo"], how="anti"), False
+        linked = pl.concat([_linked(cursor, spans, upto), _told_elsewhere(cursor, spans, upto)]).unique()
+        linked = linked.join(traces, on=["trace_hi", "trace_lo"], how="anti")
         if linked.is_empty():
             return Frames(traces, spans, rows(cursor, "trace_tool_parts", first=first, upto=upto))
         traces = pl.concat([traces, linked])
@@ -86,11 +83,24 @@ def _linked(cursor: Cursor, spans: pl.DataFrame, upto: int) -> pl.DataFrame:
 
 
 def _told_elsewhere(cursor: Cursor, spans: pl.DataFrame, upto: int) -> pl.DataFrame:
-    """Traces that tell of the model responses of `spans`, at most `WINDOW_NS` before or after them; wanted ones too."""
-    told = spans.filter(pl.col("response_hash").is_not_null())
-    if told.is_empty():
-        return pl.DataFrame(schema={"trace_hi": pl.UInt64, "trace_lo": pl.UInt64})
-    cursor.register("responses", told.select("response_hash").unique())
-    times = told.select(first=pl.col("start_ns").min(), last=pl.col("start_ns").max()).row(0)
-    limits = {"from_ns": times[0] - WINDOW_NS, "to_ns": times[1] + WINDOW_NS, "most": MOST_TRACES}
-    return rows(cursor, "linked_responses", upto=upto, self_check=SELF_CHECK, **limits)
+    """Traces that tell of the model calls of `spans`, at most `WINDOW_NS` before or after them; wanted ones too: by
+    their responses, or as another instrumentation of the same process told them at the same time."""
+    found = [pl.DataFrame(schema={"trace_hi": pl.UInt64, "trace_lo": pl.UInt64})]
+    spans = spans.with_columns(
+        ended_ns=pl.col("start_ns") + pl.col("duration_ns"), is_root=pl.col("parent_id").is_null()
+    )
+    calls = spans.filter((pl.col("kind") == "llm.call") & pl.col("instance").is_not_null())
+    for name, told, also in (
+        ("linked_responses", spans.filter(pl.col("response_hash").is_not_null()), {"most": MOST_TRACES}),
+        ("linked_calls", calls, {"window": WINDOW_NS}),
+    ):
+        if told.is_empty():
+            continue
+        times = told.select(first=pl.col("start_ns").min(), last=pl.col("start_ns").max()).row(0)
+        cursor.register("told", told.select(*_TOLD).unique())
+        limits = {"from_ns": times[0] - WINDOW_NS, "to_ns": times[1] + WINDOW_NS} | also
+        found.append(rows(cursor, name, upto=upto, self_check=SELF_CHECK, **limits))
+    return pl.concat(found)
+
+
+_TOLD = ("ingest_tenant", "service", "instance", "scope", "start_ns", "ended_ns", "is_root", "response_hash")

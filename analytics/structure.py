@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from analytics.echoes import follow_session, quiet_prompts, settle
+from analytics.strays import follow_clock, follow_response
 from analytics.trees import Mask, Rows, acyclic, nearest, topmost
-from analytics.twins import follow_response
 from collector.semconv import QUARANTINE, Flag
 
 # Fields that a span states itself, or else inherits.
@@ -28,7 +28,7 @@ def arrange(spans: pl.DataFrame) -> pl.DataFrame:
     `trace_batch` (first batch of its trace),
     `agent_row` (nearest enclosing agent.run or itself), `leader` (a row that stands for the run), `root` (the run's
     root or -1: it has not come), `inside` (below the root), `closed` (the trace's own root has ended), and `internal`
-    and `adopted` of `echoes` and `twins`.
+    and `adopted` of `echoes` and `strays`.
     """
     key = ("trace_hi", "trace_lo", "ingest_tenant")
     spans = spans.sort(*key, "start_ns", "span_id").with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
@@ -46,7 +46,7 @@ def arrange(spans: pl.DataFrame) -> pl.DataFrame:
     parent = acyclic(spans["parent"].fill_null(-1).to_numpy())
     spans = quiet_prompts(spans)
     spans = spans.with_columns(parent=pl.Series(parent), **{k: pl.Series(v) for k, v in _runs(spans, parent).items()})
-    return follow_response(follow_session(spans))
+    return follow_clock(follow_response(follow_session(spans)))
 
 
 @dataclass(frozen=True)

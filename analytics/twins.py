@@ -6,19 +6,14 @@ Frames of calls have `row`, `run`, `status`, `start_ns`, `duration_ns`, the colu
 
 import polars as pl
 
-from analytics.trees import Rows, topmost
+from analytics.trees import Mask, Rows, nearest, topmost
 from collector.semconv import TOKENS
-
-WINDOW_NS = 10 * 10**9
-"""How far apart two instrumentations may say that a call began."""
-MOST_TRACES = 3
-"""A response told in more traces has no id of its own."""
 
 TOLD = ("model", "request_model", "provider", "service_tier", "reported_pusd", *TOKENS)
 
 # How providers and gateways decorate a model's name: a path or vendor before it, a date or version after it.
 _BEFORE = r"^.*/|^(?:[a-z]{2,6}\.)?(?:anthropic|amazon|meta|mistral|cohere|openai|google)\."
-_AFTER = r"(?:[-@:](?:\d{8}|\d{4}-\d{2}-\d{2}|latest|v\d+(?::\d+)?))+$"
+_AFTER = r"(?:[-@:](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{3,4}|latest|preview(?:-\d{2}-\d{2,4})?|v\d+(?::\d+)?))+$"
 
 
 def one_each(calls: pl.DataFrame, spans: pl.DataFrame, outer: Rows, inner_calls: pl.Series) -> pl.DataFrame:
@@ -36,46 +31,6 @@ def one_each(calls: pl.DataFrame, spans: pl.DataFrame, outer: Rows, inner_calls:
     return _merged(calls, _beside(placed.join(calls, on="row", how="semi")))
 
 
-def follow_response(spans: pl.DataFrame) -> pl.DataFrame:
-    """Gives a part of model calls alone to the run that tells of the same response at the same time: an
-    instrumentation that knew nothing of the run around it began a trace of its own. Of several such parts the earliest
-    holds the others. `leader` and `root` are that run's, `adopted` is true.
-
-    Needs `row`, `part`, `leader`, `root`, `counted`, `adopted`.
-    """
-    response = ["ingest_tenant", "response_hash"]
-    calls = spans.filter((pl.col("kind") == "llm.call") & pl.col("response_hash").is_not_null() & pl.col("counted"))
-    calls = calls.filter(pl.col("part").n_unique().over(response).is_between(2, MOST_TRACES))
-    if calls.is_empty():
-        return spans
-    bare = spans.group_by("part").agg(
-        bare=pl.col("kind").is_in(["llm.call", "other"]).all(), part_ns=pl.col("start_ns").min()
-    )
-    calls = calls.join(bare, on="part").with_columns(
-        rank=pl.struct("bare", "part_ns", "part").rank("dense"), ended_ns=pl.col("start_ns") + pl.col("duration_ns")
-    )
-    told = ("rank", "leader", "root", "start_ns", "ended_ns")
-    others = calls.select(*response, **{f"other_{c}": c for c in told})
-    at_once = (pl.col("start_ns") <= pl.col("other_ended_ns")) & (pl.col("other_start_ns") <= pl.col("ended_ns"))
-    holders = (
-        calls.filter("bare")
-        .join(others, on=response, nulls_equal=True)
-        .filter((pl.col("other_rank") < pl.col("rank")) & at_once)
-        .sort("other_rank")
-        .group_by("part", maintain_order=True)
-        .agg(pl.first("other_leader", "other_root"))
-    )
-    return (
-        spans.join(holders, on="part", how="left", maintain_order="left")
-        .with_columns(
-            leader=pl.coalesce("other_leader", "leader"),
-            root=pl.when(pl.col("other_leader").is_null()).then("root").otherwise("other_root"),
-            adopted=pl.col("adopted") | pl.col("other_leader").is_not_null(),
-        )
-        .drop("other_leader", "other_root")
-    )
-
-
 def has_usage() -> pl.Expr:
     """Whether usage is told: a call without a single token told nothing."""
     return pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0) > 0
@@ -86,7 +41,7 @@ def family(column: str) -> pl.Expr:
     return pl.col(column).str.to_lowercase().str.replace(_BEFORE, "").str.replace(_AFTER, "")
 
 
-def _same(other: str) -> pl.Expr:
+def same_call(other: str) -> pl.Expr:
     """One call seen twice: the same response; else one family of models and equal totals where both are told."""
     agree = pl.lit(True)
     for column in ("input_tokens", "output_tokens"):
@@ -106,12 +61,46 @@ def _with_what_is_around(calls: pl.DataFrame, spans: pl.DataFrame, outer: Rows, 
             return calls
         told = spans.select(*TOLD, "response_hash").select(pl.all().gather(around).name.prefix("outer_"))
         both = pl.concat([calls, told], how="horizontal")
-        same = around.is_not_null() & both.select(_same("outer")).to_series()
+        same = around.is_not_null() & both.select(same_call("outer")).to_series()
         calls = both.with_columns(
-            pl.when(same).then(pl.coalesce(c, f"outer_{c}")).otherwise(c).alias(c) for c in (*TOLD, "response_hash")
+            _answering("outer", same),
+            *(
+                pl.when(same).then(pl.coalesce(c, f"outer_{c}")).otherwise(c).alias(c)
+                for c in (*TOLD[1:], "response_hash")
+            ),
         ).select(calls.columns)
         around = above.gather(around)
     return calls
+
+
+def with_sums_of_one(calls: pl.DataFrame, spans: pl.DataFrame, is_sum: Mask) -> pl.DataFrame:
+    """What a call does not tell, from the nearest span around it that is no call but tells usage (`is_sum`: an agent, a
+    node of a graph with its message), where that is this call's alone: no other call with usage below, equal totals."""
+    if not is_sum.any():
+        return calls
+    around = nearest(spans["parent"].to_numpy(), is_sum)[calls["row"].to_numpy()]
+    if not (around >= 0).any():
+        return calls
+    told = spans.select(*TOLD, "response_hash").select(
+        pl.all().gather(pl.Series(around).set(pl.Series(around < 0), None)).name.prefix("sum_")
+    )
+    both = pl.concat([calls, told, pl.DataFrame({"sum": around})], how="horizontal")
+    equal = (pl.col("input_tokens") == pl.col("sum_input_tokens")) & (
+        pl.col("output_tokens") == pl.col("sum_output_tokens")
+    )
+    alone = has_usage().cast(pl.Int32).sum().over("sum") == 1
+    same = (pl.col("sum") >= 0) & equal & alone & same_call("sum")
+    told_too = (c for c in (*TOLD[1:], "response_hash") if c != "reported_pusd")
+    return both.with_columns(
+        _answering("sum", same), *(pl.coalesce(c, pl.when(same).then(f"sum_{c}")).alias(c) for c in told_too)
+    ).select(calls.columns)
+
+
+def _answering(other: str, same: pl.Expr | pl.Series) -> pl.Expr:
+    """The model of a call, as the other tells it where the call does not, or names only the one that was asked."""
+    asked = (pl.col("model") == pl.col("request_model")) & (family("model") == family(f"{other}_model"))
+    theirs = pl.when(same).then(f"{other}_model")
+    return pl.when(asked).then(pl.coalesce(theirs, "model")).otherwise(pl.coalesce("model", theirs)).alias("model")
 
 
 def _merged(calls: pl.DataFrame, key: pl.Series) -> pl.DataFrame:
@@ -125,7 +114,11 @@ def _merged(calls: pl.DataFrame, key: pl.Series) -> pl.DataFrame:
         several.sort(~has_usage(), "row")
         .group_by("key", maintain_order=True)
         .agg(
-            *(pl.col(c).drop_nulls().first() for c in told),
+            pl.coalesce(
+                pl.col("model").filter(pl.col("model") != pl.col("request_model")).first(),
+                pl.col("model").drop_nulls().first(),
+            ),
+            *(pl.col(c).drop_nulls().first() for c in told[1:]),
             *(pl.col(c).sort_by("duration_ns", descending=True).first() for c in calls.columns if c not in told),
         )
         .select(calls.columns)
@@ -166,24 +159,41 @@ def _notes(calls: pl.DataFrame) -> pl.Series:
 
 def _beside(calls: pl.DataFrame) -> pl.Series:
     """The row that each call shares with the same call as another instrumentation saw it: on the same span, of the
-    same model, one within the time of the other, and at odds in nothing that both tell."""
+    same model, one within the time of the other, and at odds in nothing that both tell. The second call of one is the
+    second of the other; else each is the only such call of the other."""
     calls = calls.with_columns(family=family("model"))
     by = ["run", "beside", "family"]
     hanging = calls.filter(pl.col("beside") >= 0).sort("begun_ns", "row")
     leads = pl.col("scope") == pl.col("scope").first().over(by)
-    pairs = _nth_pairs(hanging.filter(leads), hanging.filter(~leads), by, within="scope")
+    hanging = hanging.with_columns(leads=leads)
+    pairs = _nth_pairs(hanging.filter("leads"), hanging.filter(~pl.col("leads")), by, within="scope")
+    pairs = pairs.filter(_at_once() & same_call("first"))
+    paired = pl.concat([pairs["row"], pairs["first"]])
+    left = hanging.filter(~pl.col("row").is_in(paired.implode()))
+    only = _pairs(left.filter("leads"), left.filter(~pl.col("leads")), by).filter(_at_once() & same_call("first"))
+    only = only.filter(~pl.col("row").is_duplicated() & ~pl.col("first").is_duplicated())
+    return _pair_keys(calls, pl.concat([pairs.select("row", "first"), only.select("row", "first")]))
+
+
+def _at_once() -> pl.Expr:
+    """One of a pair is within the time of the other."""
     inside = (pl.col("begun_ns") >= pl.col("first_begun_ns")) & (pl.col("ended_ns") <= pl.col("first_ended_ns"))
     around = (pl.col("begun_ns") <= pl.col("first_begun_ns")) & (pl.col("ended_ns") >= pl.col("first_ended_ns"))
-    return _pair_keys(calls, pairs.filter((inside | around) & _same("first")))
+    return inside | around
 
 
 def _nth_pairs(firsts: pl.DataFrame, others: pl.DataFrame, by: list[str], within: str = "run") -> pl.DataFrame:
     """Each of `others` with the one of `firsts` that has the same place among those of its `by` (and `within`), in
-    order of time: the columns of `others`, `first` (a row) and `first_...`."""
+    order of time."""
     place = pl.int_range(pl.len()).over(*{*by, within}, order_by=["begun_ns", "row"])
+    return _pairs(firsts.with_columns(nth=place), others.with_columns(nth=place), [*by, "nth"]).drop("nth")
+
+
+def _pairs(firsts: pl.DataFrame, others: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Each of `others` with each of `firsts` of one `by`: the columns of `others`, `first` (a row) and `first_...`."""
     told = ("begun_ns", "ended_ns", "model", "input_tokens", "output_tokens", "response_hash")
-    firsts = firsts.with_columns(nth=place).select(*by, "nth", first="row", **{f"first_{c}": c for c in told})
-    return others.with_columns(nth=place).join(firsts, on=[*by, "nth"], nulls_equal=True).drop("nth")
+    firsts = firsts.select(*by, first="row", **{f"first_{c}": c for c in told})
+    return others.join(firsts, on=by, nulls_equal=True)
 
 
 def _pair_keys(calls: pl.DataFrame, pairs: pl.DataFrame) -> pl.Series:

@@ -8,7 +8,7 @@ SELECT
     f.model, f.request_model, f.provider, f.service_tier, f.tool, f.tool_server, f.tool_class, f.tool_action, f.decision,
     i.tenant AS own_tenant, i."user" AS own_user, i.session AS own_session, i.run_ref AS own_run_ref,
     i.client AS own_client,
-    o.ingest_tenant, o.service, o.service_version, o.scope, o.environment AS own_environment,
+    o.ingest_tenant, o.service, o.service_version, o.instance, o.scope, o.environment AS own_environment,
     o.tenant AS resource_tenant, o."user" AS resource_user, o.session AS resource_session,
     o.run_ref AS resource_run_ref, o.client AS resource_client
 FROM spans s

@@ -112,6 +112,6 @@ _PLACES = (
     | {"own_agent": ("facet", "agent"), "own_agent_version": ("facet", "agent_version")}
     | {f"own_{name}": ("identity", name) for name in ("tenant", "user", "session", "run_ref", "client")}
     | {f"resource_{name}": ("source", name) for name in ("tenant", "user", "session", "run_ref", "client")}
-    | {name: ("source", name) for name in ("ingest_tenant", "service", "service_version", "scope")}
+    | {name: ("source", name) for name in ("ingest_tenant", "service", "service_version", "instance", "scope")}
     | {"own_environment": ("source", "environment")}
 )

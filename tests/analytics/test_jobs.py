@@ -58,7 +58,8 @@ def result(store: Store) -> dict[str, list[str]]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[Span], list[Span]]:
-    """Spans of a few traces that meet in every way: nested, orphaned, cyclic, joined by run ids, quarantined."""
+    """Spans of a few traces that meet in every way: nested, orphaned, cyclic, joined by run ids,
+    responses and time, quarantined."""
     spans: list[Span] = []
     for span_id in range(1, draw(st.integers(2, 14)) + 1):
         make = draw(st.sampled_from(MAKERS))
@@ -67,7 +68,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Span], list[Span]]:
                 span_id,
                 draw(st.one_of(st.none(), st.integers(1, 18))),
                 start=draw(st.integers(0, 40)),
-                trace_lo=draw(st.integers(1, 3)),
+                trace_lo=draw(st.integers(1, 5)),
                 batch=draw(st.integers(1, 4)),
                 status=draw(st.sampled_from(["ok", "ok", "error"])),
                 flags=int(
@@ -78,6 +79,10 @@ def histories(draw: st.DrawFn) -> tuple[list[Span], list[Span]]:
                 ingest_tenant=draw(st.sampled_from([None] * 8 + ["credential"])),
                 input_tokens=draw(st.sampled_from([None, 10, 1000])),
                 args_hash=draw(st.sampled_from([None, 5, 5, 5])),
+                response_hash=draw(st.sampled_from([None, None, None, 7, 8])),
+                scope=draw(st.sampled_from(["framework", "sdk"])),
+                instance=draw(st.sampled_from([None, "process", "process"])),
+                duration_ns=draw(st.sampled_from([SECOND, 3 * SECOND, 8 * SECOND])),
             )
         )
     held = draw(st.lists(st.tuples(st.sampled_from(spans), st.integers(50, 52), st.booleans()), max_size=4))

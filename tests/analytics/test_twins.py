@@ -1,17 +1,21 @@
-"""One model call that several spans tell of, beside each other, after each other or in a trace of its own."""
+"""One model call that several spans tell of, around each other, beside each other or after each other."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analytics.jobs import Runner
-from analytics.pricing.book import PriceBook
-from tests.analytics.spans import SECOND, Span, agent, llm, stored
+from collector.semconv import Flag
+from tests.analytics.spans import SECOND, Span, agent, llm, span
 from tests.analytics.test_calls import MODEL, calls_of
-from tests.stores import empty_store, write
 
 NO_USAGE: Span = {"input_tokens": None, "output_tokens": None, "request_model": "gpt-4o"}
+SUM: Span = {
+    "input_tokens": 1000,
+    "output_tokens": 100,
+    "model": "gpt-4o-2024-08-06",
+    "flags": int(Flag.AGGREGATE),
+    "duration_ns": 9 * SECOND,
+}
 NOTE: Span = {"duration_ns": 0, "request_model": "gpt-4o"}
 LANGCHAIN, SDK = {"scope": "langchain"}, {"scope": "openai"}
 
@@ -64,38 +68,34 @@ def test_calls_that_disagree_are_two(other: Span) -> None:
     assert len(calls_of(agent(1), first, llm(3, 1, 0.5) | LANGCHAIN | other)) == 2
 
 
-def elsewhere(path: Path, *passes: list[Span]) -> list[tuple[int, int, int | None]]:
-    """Traces, calls and input tokens of the runs after one pass of the jobs for each batch of spans."""
-    store = empty_store(path / "store.duckdb")
-    runner = Runner(store, PriceBook.seeded(), lambda: 0)
-    for batch, spans in enumerate(passes, 1):
-        with store.transaction() as c:
-            write(c, stored([s | {"batch": batch} for s in spans], first=100 * batch))
-        runner.run_pass(100 * SECOND)
-    with store.cursor() as c:
-        runs = c.execute("SELECT len(trace_ids), llm_calls, input_tokens FROM runs ORDER BY ALL").fetchall()
-    store.close()
-    return runs
+def test_a_failure_that_both_tell_is_one_whatever_else_they_tell() -> None:
+    """Calls that a response has joined do not push the others out of place."""
+    answered = {"response_hash": 7, "duration_ns": 2 * SECOND}
+    failed: Span = {"status": "error", "input_tokens": None, "output_tokens": None}
+    first = [llm(2, 1, 0) | SDK | answered, llm(3, 1, 0.5, response_hash=7) | LANGCHAIN]
+    second = [llm(4, 1, 5, duration_ns=2 * SECOND) | SDK | failed, llm(5, 1, 5.5) | LANGCHAIN | failed]
+    assert len(calls_of(agent(1), *first, *second)) == 2
 
 
-RUN = [agent(1), llm(2, 1, response_hash=7, duration_ns=3 * SECOND) | LANGCHAIN]
-STRAY = [llm(9, None, 1, response_hash=7, trace_lo=2) | SDK]
+def test_a_sum_over_one_call_fills_its_gaps() -> None:
+    """What a node or an agent around tells of the one call with usage below it is that call's: parts of its totals, and
+    the model that answered where the call names the one that was asked."""
+    node = span(2, 1, **(SUM | {"reasoning_tokens": 7, "cache_read_tokens": 300}))
+    failed = llm(4, 2, 0.2, status="error", input_tokens=None, output_tokens=None)
+    call = next(c for c in calls_of(agent(1), node, llm(3, 2, request_model="gpt-4o"), failed) if c["span_id"] == 3)
+    told = ("model", "cache_read_tokens", "reasoning_tokens")
+    assert tuple(call[c] for c in told) == ("gpt-4o-2024-08-06", 300, 7)
 
 
-@pytest.mark.parametrize("passes", [[RUN + STRAY], [RUN, STRAY], [STRAY, RUN]])
-def test_a_call_in_a_trace_of_its_own_is_the_runs(passes: list[list[Span]], tmp_path: Path) -> None:
-    """An instrumentation outside the run's trace tells of the same response: one call, whatever came first."""
-    assert elsewhere(tmp_path, *passes) == [(2, 1, 1000)]
+@pytest.mark.parametrize("other", [{"input_tokens": 999}, {"output_tokens": None}, {"response_hash": 8}])
+def test_a_sum_that_is_not_the_calls_tells_it_nothing(other: Span) -> None:
+    """With other totals, a total that is missing, or another response it is somebody else's."""
+    node = span(2, 1, **(SUM | {"reasoning_tokens": 7} | other))
+    (call,) = calls_of(agent(1), node, llm(3, 2, response_hash=7))
+    assert (call["model"], call["reasoning_tokens"]) == ("gpt-4o", None)
 
 
-def test_only_the_same_response_at_the_same_time_joins_traces(tmp_path: Path) -> None:
-    """Another time, another response, or an id that many traces share: runs of their own."""
-    late = [STRAY[0] | {"start_ns": 9 * SECOND, "trace_lo": 3}, STRAY[0] | {"response_hash": 8, "trace_lo": 4}]
-    assert len(elsewhere(tmp_path, RUN + late)) == 3
-    (tmp_path / "many").mkdir()
-    assert len(elsewhere(tmp_path / "many", RUN + [STRAY[0] | {"trace_lo": n} for n in range(2, 6)])) == 5
-
-
-def test_runs_that_share_a_response_stay_apart(tmp_path: Path) -> None:
-    """Only what holds nothing but model calls is given to another run."""
-    assert len(elsewhere(tmp_path, RUN + [s | {"trace_lo": 2} for s in RUN])) == 2
+def test_a_sum_over_two_calls_tells_neither_anything() -> None:
+    """Not even where the totals are those of one of them."""
+    calls = calls_of(agent(1), span(2, 1, **(SUM | {"reasoning_tokens": 7})), llm(3, 2), llm(4, 2, 2))
+    assert [c["reasoning_tokens"] for c in calls] == [None, None]
