@@ -1,10 +1,12 @@
 """The matrix of field x span: which attribute row fills each field of each span, and the values read through it."""
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 
 from collector.dialects.descriptions import TEXT_FIELDS
-from collector.dialects.embedded import Rows, Small
+from collector.dialects.embedded import Rows, Small, unquoted
 from collector.dialects.lookup import Lookup
 from collector.dialects.normalised import IDENTITY_COLUMNS, Combos, Row
 from collector.dialects.recognition import combine
@@ -15,6 +17,7 @@ from collector.otlp.attributes import Bools, Codes, Ints
 _IS_TEXT: Bools = np.array([f in {*TEXT_FIELDS, *IDENTITY_COLUMNS, "error_text", "cache_hit"} for f in MAPPED_FIELDS])
 _IS_INT: Bools = np.array([t == "int" for t in FIELD_TYPES.values()])
 _INT_FIELDS = tuple(f for f, t in FIELD_TYPES.items() if t == "int")
+_OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-fA-F]+>")
 _MESSAGES = MAPPED_FIELDS.index("messages")
 
 
@@ -35,6 +38,16 @@ class TextColumns:
         """Distinct tuples of some fields."""
         codes, first = combine([self._none, *(self.columns[f] for f in fields if f in self.columns)])
         return Combos(codes, self.rows(fields, first))
+
+    def named(self, fields: tuple[str, ...]) -> Combos:
+        """The same of names: without the quotes of JSON, and without what Python prints of an object that has none."""
+        told = self.combos(fields)
+        return Combos(told.codes, [tuple(_name(text) for text in row) for row in told.rows])
+
+
+def _name(text: str | None) -> str | None:
+    plain = unquoted(text) if text else None
+    return None if plain and _OBJECT.fullmatch(plain) else plain
 
 
 class Cells:

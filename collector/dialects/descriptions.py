@@ -112,7 +112,8 @@ class Descriptions:
         failed = (
             raw.status_code == _STATUS_ERROR or stated == "error" or texts["error_type"] or texts["failed"] == "true"
         )
-        return "error" if failed else "ok"
+        ended_badly = kind == "llm.call" and texts["finish_reason"] == "error"
+        return "error" if failed or ended_badly else "ok"
 
     def _error_reason(self, raw: Raw, texts: dict[str, str | None]) -> str:
         if texts["error_reason"] in ERROR_REASONS:

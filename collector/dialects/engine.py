@@ -101,7 +101,7 @@ def normalise(spans: SpanColumns, tables: Tables = TABLES) -> Normalised:
     return Normalised(
         spans=spans,
         facet=facet,
-        identity=texts.combos(IDENTITY_COLUMNS),
+        identity=texts.named(IDENTITY_COLUMNS),
         source=_sources(spans, tables),
         kind=kind,
         numbers=numbers,

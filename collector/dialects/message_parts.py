@@ -40,15 +40,16 @@ _FLAT = re.compile(
 _FLAT_CALL = re.compile(
     r"(contents\.\d+|tool_calls\.\d+|function_call)\.(?:tool_call\.)?(?:function\.)?(id|name|arguments)"
 )
-# How a wrapping begins, and where in it the content stands.
-_WRAPPINGS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
-    (b'{"type": "tool"', ("data", "content")),
-    (b'{"output": {"lc"', ("output", "kwargs", "content")),
-    (b'{"output":{"content"', ("output", "content")),
-    (b'{"lc"', ("kwargs", "content")),
-    (b'{"input_str"', ("inputs",)),
+# How a wrapping begins, where in it the content stands, and what else it holds.
+_WRAPPINGS: tuple[tuple[bytes, tuple[str, ...], bytes], ...] = (
+    (b'{"type": "tool"', ("data", "content"), b""),
+    (b'{"output": {"lc"', ("output", "kwargs", "content"), b""),
+    (b'{"output":{"content"', ("output", "content"), b""),
+    (b'{"lc"', ("kwargs", "content"), b""),
+    (b'{"input_str"', ("inputs",), b""),
+    (b'{"content"', ("content",), b'"tool_call_id"'),
 )
-_WRAPPING_STARTS = tuple(start for start, _ in _WRAPPINGS)
+_WRAPPING_STARTS = tuple(start for start, _, _ in _WRAPPINGS)
 _ERROR_TEXT = re.compile(r"\s*(?:error|exception|traceback)\b", re.IGNORECASE)
 _OUTPUT = ("output", "completion", "choice", "response", "result", "final")
 
@@ -283,7 +284,9 @@ def unwrapped(content: bytes) -> bytes:
     numbers in there would make everything look new."""
     if not content.startswith(_WRAPPING_STARTS):
         return content
-    path = next(p for start, p in _WRAPPINGS if content.startswith(start))
+    path = next((p for start, p, holds in _WRAPPINGS if content.startswith(start) and holds in content), None)
+    if path is None:
+        return content
     try:
         inner = reduce(getitem, path, orjson.loads(content))
     except (orjson.JSONDecodeError, KeyError, TypeError):

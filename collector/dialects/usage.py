@@ -45,7 +45,7 @@ def canonical(read: Numbers, input_basis: Codes8, output_basis: Codes8, guess: C
     input_, has_input = read["input_tokens"]
     output, has_output = read["output_tokens"]
     cached, has_read = read["cache_read_tokens"]
-    reasoning, _ = read["reasoning_tokens"]
+    reasoning, has_reasoning = read["reasoning_tokens"]
     total, has_total = read["total_tokens"]
     plain, has_plain = read["uncached_input_tokens"]
     visible, has_visible = read["visible_output_tokens"]
@@ -71,6 +71,10 @@ def canonical(read: Numbers, input_basis: Codes8, output_basis: Codes8, guess: C
     input_ = np.where(exclusive & ~absurd, input_ + parts, input_)
     has_input |= splits & (has_read | wrote)
 
+    rest = total - input_ - output  # where thoughts stand beside the output, the total may be all that tells of them
+    untold = (output_basis == EXCLUSIVE) & ~has_reasoning & has_total & has_input & has_output & (rest > 0) & ~absurd
+    reasoning, has_reasoning = np.where(untold, rest, reasoning), has_reasoning | untold
+    read = read | {"reasoning_tokens": (reasoning, has_reasoning)}
     thinks = reasoning > 0
     adds_up = has_total & (input_ + output == total)
     beside = thinks & has_output & (((output_basis == EXCLUSIVE) & ~adds_up) | (reasoning > output) | spoken)

@@ -150,3 +150,12 @@ def test_one_span_of_each_framework(scope: str, span: Span, expected: dict[str, 
     """Kind, names and canonical numbers from the attributes that the real package sends."""
     (row,) = described(span, scope=scope)
     assert {k: row.get(k) for k in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "user"), [('"bob"', "bob"), ("bob", "bob"), ('"<openai.Omit object at 0x7f3fcd43f490>"', None)]
+)
+def test_a_name_is_no_print_of_an_object(sent: str, user: str | None) -> None:
+    """MLflow sends arguments as JSON texts, and those that were not given as Python prints them."""
+    (row,) = described({"name": "Completions", "mlflow.spanType": '"CHAT_MODEL"', "user": sent})
+    assert row["named_user"] == user

@@ -75,6 +75,17 @@ def test_reasoning_is_part_of_the_output(reported: dict[str, int], basis: int, o
     assert one(reported, output=basis)["output_tokens"] == output_tokens
 
 
+@pytest.mark.parametrize(("told", "output_tokens", "reasoning"), [({}, 30, 20), ({"reasoning_tokens": 5}, 15, 5)])
+def test_the_rest_of_a_total_is_reasoning_that_nothing_tells(
+    told: dict[str, int], output_tokens: int, reasoning: int
+) -> None:
+    """Only where the output leaves reasoning out, and no count of it is there."""
+    usage = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 130} | told
+    found = one(usage, output=EXCLUSIVE)
+    assert (found["output_tokens"], found["reasoning_tokens"]) == (output_tokens, reasoning)
+    assert "reasoning_tokens" not in one({k: v for k, v in usage.items() if k != "reasoning_tokens"})
+
+
 @pytest.mark.parametrize("reported", [{}, {"input_tokens": 0, "output_tokens": 0}, {"cache_read_tokens": 0}])
 def test_no_usage_is_unknown_and_not_zero(reported: dict[str, int]) -> None:
     """Nothing reported, or zeros throughout, leaves every column null."""

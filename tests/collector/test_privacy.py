@@ -21,6 +21,8 @@ from collector.otlp.answers import Signal
 from collector.otlp.columns import decode
 from collector.privacy import Hasher, Protected, protect
 from collector.store import Store
+from tests.collector.captures import RECORDED
+from tests.collector.captures import content as body_of
 
 CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
@@ -77,7 +79,7 @@ def content_of_logs(path: Path) -> tuple[set[str], set[str]]:
     """The same as `content_of`; the bodies of log records are content, an event's name is not."""
     content: set[str] = set()
     allowed: set[str] = set()
-    for resource in ExportLogsServiceRequest.FromString(path.read_bytes()).resource_logs:
+    for resource in ExportLogsServiceRequest.FromString(body_of(path)).resource_logs:
         for record in (r for s in resource.scope_logs for r in s.log_records):
             content |= {s for s in strings(plain(record.body)) if len(s) >= 12}
             for a in record.attributes:
@@ -97,7 +99,7 @@ def content_of(path: Path) -> tuple[set[str], set[str]]:
         return set(), set()
     content: set[str] = set()
     allowed: set[str] = set()
-    for resource in ExportTraceServiceRequest.FromString(path.read_bytes()).resource_spans:
+    for resource in ExportTraceServiceRequest.FromString(body_of(path)).resource_spans:
         for scope in resource.scope_spans:
             for span in scope.spans:
                 allowed.add(span.name)
@@ -115,8 +117,8 @@ def content_of(path: Path) -> tuple[set[str], set[str]]:
 
 
 def files() -> list[Path]:
-    """All captures, of every signal."""
-    found = sorted(CORPORA.glob("*/*.pb"))
+    """All captures, shared and recorded, of every signal."""
+    found = [*sorted(CORPORA.glob("*/*.pb")), *sorted(RECORDED.glob("*/*.pb.xz"))]
     assert found, "the captures lie beside the checkout"
     return found
 
@@ -131,14 +133,14 @@ def test_no_content_reaches_the_disk(tmp_path: Path) -> None:
         ingest = Ingest(store, b"k" * 32)
         ingest.start()
         signals = [next(s for s in SIGNALS if f".{s}" in f.name) for f in files()]
-        await asyncio.gather(*(ingest.accept(s, f.read_bytes(), OPEN) for s, f in zip(signals, files(), strict=True)))
+        await asyncio.gather(*(ingest.accept(s, body_of(f), OPEN) for s, f in zip(signals, files(), strict=True)))
         await ingest.stop()
         with store.cursor() as c:  # plain text of every text column: pages on disk are compressed
             tables = [r[0] for r in c.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
             for table in tables:
                 text = "\n".join(map(str, c.execute(f"SELECT * FROM {table}").fetchall()))
                 (tmp_path / f"{table}.txt").write_text(text)
-            query = "SELECT unnest([tool, agent, model, request_model]) FROM facets"
+            query = "SELECT unnest([tool, agent, model, request_model, error_type]) FROM facets"
             query += " UNION SELECT tool FROM message_tool_calls"
             names.update(r[0] for r in c.execute(query).fetchall() if r[0])
         store.close()
