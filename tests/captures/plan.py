@@ -13,6 +13,9 @@ SCENARIOS: dict[str, list[str]] = {
 }
 """The tools to ask for, in order. Who is offered only some of them (a lead, a researcher) asks for those."""
 
+ALSO = {"research": ("handoff", "transfer", "coworker", "delegate")}
+"""Parts of names under which frameworks offer the way to another agent."""
+
 FAILURES: dict[str, dict[int, int]] = {"tool_error": {1: 429, 3: 500}}
 """HTTP statuses by the number of the request."""
 FATAL_FROM, FATAL_STATUS = 2, 400
@@ -21,6 +24,10 @@ ARGUMENTS: dict[str, Any] = {
     "city": "Paris",
     "order_id": "A-1041",
     "url": "https://example.com/report",
+    "to_agent": "researcher",
+    "agent_name": "researcher",
+    "coworker": "researcher",
+    "member_id": "researcher",
     "answer": "It is sunny in Paris and two million people live there.",
 }
 TEXT = "Please find out how the weather in Paris is today and report it in one sentence."
@@ -70,7 +77,7 @@ class Usage:
     def of(cls, n: int, api: str) -> "Usage":
         """Usage of the nth request, a different one for each; OpenAI and Gemini bill no cache writes, Anthropic
         counts no reasoning."""
-        anthropic = api == "messages"
+        anthropic = api in ("messages", "converse")
         cached = 0 if n == 1 else 512 + 64 * ((n - 2) % 6)
         return cls(1000 + 137 * n, cached, (128 + n) * anthropic, 20 + 7 * n, 0 if anthropic else 5 + n)
 
@@ -86,14 +93,21 @@ def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
 
 
+def _means(stem: str, name: str) -> bool:
+    return any(_plain(word) in _plain(name) for word in (stem, *ALSO.get(stem, ())))
+
+
 def _matching(stem: str, tools: list[Tool]) -> Tool | None:
-    return next((t for t in tools if _plain(stem) in _plain(t.name)), None)
+    return next((t for t in tools if _means(stem, t.name)), None)
 
 
 def _value(name: str, schema: Any) -> Any:
     """Something to put into an argument."""
-    kind = schema.get("type") if isinstance(schema, dict) else None
-    kind = kind[0] if isinstance(kind, list) else kind
+    kinds = [schema, *schema.get("anyOf", ())] if isinstance(schema, dict) else []
+    told = [
+        k for kind in kinds for k in ([kind["type"]] if isinstance(kind.get("type"), str) else kind.get("type", ()))
+    ]
+    kind = "null" if "null" in told else next(iter(told), None)
     by_kind = {"boolean": False, "integer": 1, "number": 1, "array": [], "object": {}, "null": None}
     return ARGUMENTS.get(name, by_kind.get(str(kind).lower(), TEXT))
 
@@ -102,7 +116,9 @@ def next_step(scenario: str, request: Request) -> Step:
     """The first call of the plan that this conversation has not made yet; then the answer, through a tool for answers
     where one is offered."""
     stems = [s for s in SCENARIOS[scenario] if _matching(s, request.tools)]
-    done = sum(any(_plain(s) in _plain(name) for s in set(stems)) for name in request.called)
+    if len(set(stems)) > 1 and "research" in stems:
+        stems.remove("research")  # who can do the work hands nothing over
+    done = sum(any(_means(s, name) for s in set(stems)) for name in request.called)
     if done < len(stems):
         tool = _matching(stems[done], request.tools)
     else:

@@ -44,10 +44,11 @@ def test_what_is_said_is_true(scenario: Scenario, said: dict[str, dict[str, Any]
 
 @pytest.mark.parametrize("scenario", [s for s in SCENARIOS if gaps(s)], ids=str)
 def test_what_is_missing_is_in_no_byte(scenario: Scenario) -> None:
-    """No signal of a scenario has the words that would tell what its emitter leaves out."""
-    sent = scenario.every_byte()
+    """No signal (no trace) of a scenario has the words that would tell what its emitter leaves out."""
+    sent, traced = scenario.every_byte(), b"".join(scenario.bodies())
     for gap in gaps(scenario):
         assert [word for word in gap.get("absent", ()) if word.encode() in sent] == []
+        assert [word for word in gap.get("absent_from_traces", ()) if word.encode() in traced] == []
 
 
 def test_every_gap_is_needed(said: dict[str, dict[str, Any]]) -> None:

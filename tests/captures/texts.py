@@ -23,7 +23,7 @@ class InText:
 
 def read(messages: list[dict[str, Any]]) -> InText:
     """Reads the messages of a request."""
-    said = [(m["role"], m["content"] if isinstance(m["content"], str) else json.dumps(m["content"])) for m in messages]
+    said = [(m["role"], _plain(m.get("content"))) for m in messages]
     called = [n for role, text in said if "Calling tools:" in text for n in _SMOLAGENTS.findall(text)]
     system, last = said[0][1], said[-1][1]
     if "## next_tool_name ##" in system:
@@ -34,6 +34,10 @@ def read(messages: list[dict[str, Any]]) -> InText:
         ]
         return InText(_DSPY_CALL.findall(last.replace("\\n", "\n")), tools, "dspy step")
     return InText(called, [], "dspy answer" if "[[ ## completed ## ]]" in system else "")
+
+
+def _plain(content: Any) -> str:
+    return content if isinstance(content, str) else json.dumps(content)
 
 
 def written(step: Step, request: Request) -> Step:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from tests.captures import texts
 from tests.captures.plan import Request, Step, Tool, Usage
@@ -50,16 +51,20 @@ class Reply:
         return [self.step.text[:half], self.step.text[half:]]
 
 
+def _tool(name: str, schema: dict[str, Any] | None) -> Tool:
+    """A tool with the properties that its schema requires."""
+    properties: dict[str, Any] = (schema or {}).get("properties") or {}
+    required = (schema or {}).get("required", properties)
+    return Tool(name, {p: properties[p] for p in properties if p in required})
+
+
 # ---------------------------------------------------------------------------------------------- chat completions
 
 
 def read_chat(body: dict[str, Any], _: str) -> Request:
     """OpenAI's chat completions, and everybody's who copies them."""
     called = [c["function"]["name"] for m in body["messages"] for c in m.get("tool_calls") or []]
-    tools = [
-        Tool(t["function"]["name"], t["function"].get("parameters", {}).get("properties", {}))
-        for t in body.get("tools") or []
-    ]
+    tools = [_tool(t["function"]["name"], t["function"].get("parameters")) for t in body.get("tools") or []]
     in_text = texts.read(body["messages"])
     called, tools = called + in_text.called, tools + in_text.tools
     wants = (body.get("stream_options") or {}).get("include_usage", False)
@@ -125,11 +130,7 @@ def read_responses(body: dict[str, Any], _: str) -> Request:
     items = body["input"] if isinstance(body["input"], list) else []
     called = [*_HISTORY.get(body.get("previous_response_id") or "", ())]
     called += [i["name"] for i in items if i.get("type") == "function_call"]
-    tools = [
-        Tool(t["name"], (t.get("parameters") or {}).get("properties", {}))
-        for t in body.get("tools") or []
-        if t["type"] == "function"
-    ]
+    tools = [_tool(t["name"], t.get("parameters")) for t in body.get("tools") or [] if t["type"] == "function"]
     return Request(body["model"], tools, called, body.get("stream") or False)
 
 
@@ -211,7 +212,7 @@ def read_messages(body: dict[str, Any], _: str) -> Request:
     """Anthropic's messages."""
     blocks = [b for m in body["messages"] if isinstance(m["content"], list) for b in m["content"]]
     called = [b["name"] for b in blocks if b.get("type") == "tool_use"]
-    tools = [Tool(t["name"], t.get("input_schema", {}).get("properties", {})) for t in body.get("tools") or []]
+    tools = [_tool(t["name"], t.get("input_schema")) for t in body.get("tools") or []]
     return Request(body["model"], tools, called, body.get("stream") or False)
 
 
@@ -268,10 +269,10 @@ def read_gemini(body: dict[str, Any], path: str) -> Request:
     parts = [p for c in body["contents"] for p in c.get("parts", [])]
     called = [p["functionCall"]["name"] for p in parts if "functionCall" in p]
     declared = [d for t in body.get("tools") or [] for d in t.get("functionDeclarations", [])]
-    tools = [
-        Tool(d["name"], (d.get("parameters") or d.get("parametersJsonSchema") or {}).get("properties", {}))
-        for d in declared
+    schemas: list[dict[str, Any]] = [
+        next((v for k, v in d.items() if k.startswith("parameters") and v), {}) for d in declared
     ]
+    tools = [_tool(d["name"], schema) for d, schema in zip(declared, schemas, strict=True)]
     return Request(model, tools, called, verb.startswith("stream"))
 
 
@@ -299,6 +300,37 @@ def gemini_events(r: Reply) -> Events:
     return [("", gemini(r))]
 
 
+# -------------------------------------------------------------------------------------------------------- Bedrock
+
+
+def read_converse(body: dict[str, Any], path: str) -> Request:
+    """Bedrock's Converse; the model stands in the path."""
+    blocks = [b for m in body["messages"] for b in m["content"]]
+    called = [b["toolUse"]["name"] for b in blocks if "toolUse" in b]
+    specs = [t["toolSpec"] for t in body.get("toolConfig", {}).get("tools", [])]
+    return Request(unquote(path.split("/")[2]), [_tool(t["name"], t["inputSchema"]["json"]) for t in specs], called)
+
+
+def converse(r: Reply) -> dict[str, Any]:
+    """A whole answer. The input leaves out what the cache held; no model is named."""
+    block: dict[str, Any] = {"text": r.step.text}
+    if r.step.tool:
+        block = {"toolUse": {"toolUseId": f"tooluse_{r.key}", "name": r.step.tool, "input": r.step.arguments}}
+    plain = r.usage.input - r.usage.cached - r.usage.cache_write
+    return {
+        "output": {"message": {"role": "assistant", "content": [block]}},
+        "stopReason": "tool_use" if r.step.tool else "end_turn",
+        "usage": {
+            "inputTokens": plain,
+            "outputTokens": r.usage.output,
+            "totalTokens": r.usage.input + r.usage.output,
+            "cacheReadInputTokens": r.usage.cached,
+            "cacheWriteInputTokens": r.usage.cache_write,
+        },
+        "metrics": {"latencyMs": 30},
+    }
+
+
 @dataclass(frozen=True)
 class Wire:
     """One API: how a request is read, how it is answered, and as a stream."""
@@ -313,5 +345,6 @@ WIRES: dict[str, Wire] = {  # by a part of the path
     "/chat/completions": Wire("chat", read_chat, chat, chat_events),
     "/responses": Wire("responses", read_responses, responses, responses_events),
     "/messages": Wire("messages", read_messages, messages, messages_events),
+    "/converse": Wire("converse", read_converse, converse, lambda r: [("", converse(r))]),
     "enerateContent": Wire("gemini", read_gemini, gemini, gemini_events),
 }

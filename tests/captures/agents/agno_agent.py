@@ -13,7 +13,7 @@ agent = Agent(name=name, model=OpenAIChat(MODEL), tools=TOOLS, instructions=SYST
 others = ()
 if SCENARIO == "multi_agent":
     agent, others = Team([agent], name="lead_agent", model=OpenAIChat(MODEL), telemetry=False), [name]
-with run(agent.name, *others) as wrong:
+with run(agent.name, *others, tool="delegate_task_to_member") as wrong:
     if STREAM:
         for _ in agent.run(PROMPT, stream=True):
             pass

@@ -28,5 +28,5 @@ async def main():
         pass
 
 
-with run(agent.name, *others):
+with run(agent.name, *others, tool="researcher"):
     asyncio.run(main())

@@ -16,5 +16,5 @@ if SCENARIO == "multi_agent":
     team.insert(0, Agent(role="lead_agent", goal="ask others", backstory=SYSTEM, llm=model, allow_delegation=True))
     others = [role]
 task = Task(description=PROMPT, expected_output="one sentence", agent=team[0])
-with run(team[0].role, *others):
+with run(team[0].role, *others, tool="Delegate work to coworker"):
     Crew(agents=team, tasks=[task]).kickoff()

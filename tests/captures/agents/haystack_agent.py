@@ -27,5 +27,5 @@ if SCENARIO == "multi_agent":
     agent = Agent(chat_generator=model(), tools=[ask], system_prompt=SYSTEM)
 pipeline = Pipeline()
 pipeline.add_component("agent", agent)
-with run(None):
+with run("Agent"):
     pipeline.run({"agent": {"messages": [ChatMessage.from_user(PROMPT)]}})

@@ -99,13 +99,15 @@ TOOLS = {
 
 
 @contextmanager
-def run(agent, *others):
+def run(agent, *others, tool=None):
     """One execution of an agent and of those below it, its end noted. Yields a list: whoever fails without raising puts
-    what went wrong there."""
+    what went wrong there. `tool`: the tool of the framework's own by which another agent is asked."""
     wrong = []
+    if tool and others:
+        note(tool=tool, args={}, outcome="ok")
     try:
         yield wrong
-    except Exception as error:
+    except BaseException as error:
         wrong.append(repr(error))
     entry = {"error": str(wrong[0])[:200]} if wrong else {}
     note(run=agent, agents=others, failed=bool(wrong), **entry)

@@ -34,5 +34,5 @@ async def main():
         pass
 
 
-with run(agent.name, *others):
+with run(agent.name, *others, tool="researcher"):
     asyncio.run(main())

@@ -30,6 +30,10 @@ def plain():
     metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
 
 
+def nothing():
+    """No telemetry."""
+
+
 def logfire(*instrumented):
     """Logfire, sending to an OTLP endpoint alone."""
     import logfire
