@@ -7,7 +7,7 @@ from importlib import resources
 import polars as pl
 
 from analytics.echoes import BY_SESSION, logged
-from analytics.strays import MOST_TRACES, WINDOW_NS
+from analytics.strays import MOST_TRACES, PROCESS, WINDOW_NS, within
 from collector.semconv import Flag
 from collector.store import Cursor
 
@@ -86,21 +86,32 @@ def _told_elsewhere(cursor: Cursor, spans: pl.DataFrame, upto: int) -> pl.DataFr
     """Traces that tell of the model calls of `spans`, at most `WINDOW_NS` before or after them; wanted ones too: by
     their responses, or as another instrumentation of the same process told them at the same time."""
     found = [pl.DataFrame(schema={"trace_hi": pl.UInt64, "trace_lo": pl.UInt64})]
-    spans = spans.with_columns(
-        ended_ns=pl.col("start_ns") + pl.col("duration_ns"), is_root=pl.col("parent_id").is_null()
+    responses = spans.filter(pl.col("response_hash").is_not_null())
+    if len(responses):
+        cursor.register("responses", responses.select("response_hash").unique())
+        limits = {"upto": upto, "self_check": SELF_CHECK, "most": MOST_TRACES} | _around(responses)
+        found.append(rows(cursor, "linked_responses", **limits))
+    calls = spans.filter((pl.col("kind") == "llm.call") & pl.col("instance").is_not_null()).select(
+        *PROCESS,
+        "scope",
+        "start_ns",
+        "response_hash",
+        ended_ns=pl.col("start_ns") + pl.col("duration_ns"),
+        is_root=pl.col("parent_id").is_null(),
     )
-    calls = spans.filter((pl.col("kind") == "llm.call") & pl.col("instance").is_not_null())
-    for name, told, also in (
-        ("linked_responses", spans.filter(pl.col("response_hash").is_not_null()), {"most": MOST_TRACES}),
-        ("linked_calls", calls, {"window": WINDOW_NS}),
-    ):
-        if told.is_empty():
-            continue
-        times = told.select(first=pl.col("start_ns").min(), last=pl.col("start_ns").max()).row(0)
-        cursor.register("told", told.select(*_TOLD).unique())
-        limits = {"from_ns": times[0] - WINDOW_NS, "to_ns": times[1] + WINDOW_NS} | also
-        found.append(rows(cursor, name, upto=upto, self_check=SELF_CHECK, **limits))
-    return pl.concat(found)
+    if len(calls):
+        moment = pl.col("start_ns") // WINDOW_NS
+        moments = [calls.select("service", "instance", moment=moment + near).unique() for near in (-1, 0, 1)]
+        cursor.register("moments", pl.concat(moments).unique())
+        limits = {"upto": upto, "self_check": SELF_CHECK, "window": WINDOW_NS, "all": int(calls["is_root"].any())}
+        others = rows(cursor, "linked_calls", **limits, **_around(calls))
+        inner, outer = within(others.filter("is_root"), calls), within(calls.filter("is_root"), others)
+        found.append(inner.select("trace_hi", "trace_lo"))
+        found.append(outer.select(trace_hi="other_trace_hi", trace_lo="other_trace_lo"))
+    return pl.concat(found).unique()
 
 
-_TOLD = ("ingest_tenant", "service", "instance", "scope", "start_ns", "ended_ns", "is_root", "response_hash")
+def _around(calls: pl.DataFrame) -> dict[str, int]:
+    """The times of some calls, and as much before and after them as another instrumentation may be off."""
+    first, last = calls.select(first=pl.col("start_ns").min(), last=pl.col("start_ns").max()).row(0)
+    return {"from_ns": first - WINDOW_NS, "to_ns": last + WINDOW_NS}

@@ -58,11 +58,9 @@ def follow_clock(spans: pl.DataFrame) -> pl.DataFrame:
     strays, others = _strays_and_others(spans)
     if strays.is_empty() or others.is_empty():
         return spans
-    pairs = strays.join_where(
-        others,
-        pl.col("start_ns") >= pl.col("other_start_ns"),
-        pl.col("ended_ns") <= pl.col("other_ended_ns"),
-    ).filter(_may_be_one())
+    both = (pl.col("status") == "error") == (pl.col("other_status") == "error")
+    earlier = pl.col("other_rank") < pl.col("rank")
+    pairs = within(strays, others).filter(both & earlier & same_call("other"))
     pairs = pairs.filter(~pl.col("row").is_duplicated() & ~pl.col("other_row").is_duplicated())
     if pairs.is_empty():
         return spans
@@ -80,7 +78,7 @@ def follow_clock(spans: pl.DataFrame) -> pl.DataFrame:
 
 
 def _strays_and_others(spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The roots of traces of one model call alone, and all model calls (as `other_...`) of the same processes."""
+    """The roots of traces of one model call alone, and all model calls of the same processes."""
     is_call = (pl.col("kind") == "llm.call") & pl.col("counted")
     parts = spans.group_by("part").agg(
         bare=pl.col("kind").is_in(["llm.call", "other"]).all(),
@@ -96,20 +94,27 @@ def _strays_and_others(spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]
         .select(*PROCESS, *told, "rank", "ended_ns", "stray")
     )
     strays = calls.filter("stray").drop("stray")
-    others = calls.join(strays, on=PROCESS, how="semi", nulls_equal=True).drop("stray")
-    return strays, others.rename({c: f"other_{c}" for c in others.columns})
+    return strays, calls.join(strays, on=PROCESS, how="semi", nulls_equal=True).drop("stray")
 
 
-def _may_be_one() -> pl.Expr:
-    """Whether a stray and the call that contains it can be one call."""
-    pair = pl.col("other_rank") < pl.col("rank")
+def within(roots: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    """Each of the calls that are roots of their traces with each of `others` (as `other_...`) that contains it in time,
+    of the same process but told by another scope, with no response id in common."""
+    scopes = pl.concat([roots.select(*PROCESS, "scope"), others.select(*PROCESS, "scope")]).unique()
+    several = scopes.filter(pl.len().over(PROCESS) > 1)
+    roots = roots.join(several, on=PROCESS, how="semi", nulls_equal=True)
+    others = others.join(several, on=PROCESS, how="semi", nulls_equal=True).rename(lambda c: f"other_{c}")
+    pairs = roots.join_where(
+        others,
+        pl.col("start_ns") >= pl.col("other_start_ns"),
+        pl.col("ended_ns") <= pl.col("other_ended_ns"),
+    )
+    possible = pl.col("start_ns") <= pl.col("other_start_ns") + WINDOW_NS
+    possible &= pl.col("scope") != pl.col("other_scope")
+    possible &= pl.col("response_hash").is_null() | pl.col("other_response_hash").is_null()
     for column in PROCESS:
-        pair &= pl.col(column).eq_missing(pl.col(f"other_{column}"))
-    pair &= pl.col("scope") != pl.col("other_scope")
-    pair &= pl.col("response_hash").is_null() | pl.col("other_response_hash").is_null()
-    pair &= (pl.col("status") == "error") == (pl.col("other_status") == "error")
-    pair &= pl.col("start_ns") <= pl.col("other_start_ns") + WINDOW_NS
-    return pair & same_call("other")
+        possible &= pl.col(column).eq_missing(pl.col(f"other_{column}"))
+    return pairs.filter(possible)
 
 
 def _rank() -> pl.Expr:

@@ -1,16 +1,9 @@
--- Traces with a model call that contains, or is contained by, a call of `told` in time, in the same process as another
--- instrumentation saw it, where one of the two is the root of its trace and they have no response id in common.
-SELECT DISTINCT s.trace_hi, s.trace_lo
+-- Model calls that began about when one of the same process did (`moments`: service, instance, number of a stretch of $window ns):
+-- another instrumentation may have seen the same call. With $all = 0 only those that are the root of their trace.
+SELECT s.trace_hi, s.trace_lo, o.ingest_tenant, o.service, o.instance, o.scope, s.start_ns,
+    s.start_ns + s.duration_ns AS ended_ns, s.parent_id IS NULL AS is_root, s.response_hash
 FROM spans s
 JOIN sources o USING (source)
-JOIN told w ON o.service = w.service AND o.instance = w.instance
-    AND o.ingest_tenant IS NOT DISTINCT FROM w.ingest_tenant AND o.scope <> w.scope
-WHERE s.facet IN (SELECT facet FROM facets WHERE kind = 'llm.call')
+SEMI JOIN moments m ON o.service = m.service AND o.instance = m.instance AND s.start_ns // $window = m.moment
+WHERE s.facet IN (SELECT facet FROM facets WHERE kind = 'llm.call') AND (s.parent_id IS NULL OR $all = 1)
     AND s.start_ns BETWEEN $from_ns AND $to_ns AND s.batch <= $upto AND s.flags & $self_check = 0
-    AND (s.response_hash IS NULL OR w.response_hash IS NULL)
-    AND (
-        (s.parent_id IS NULL AND s.start_ns BETWEEN w.start_ns AND w.start_ns + $window
-            AND s.start_ns + s.duration_ns <= w.ended_ns)
-        OR (w.is_root AND w.start_ns BETWEEN s.start_ns AND s.start_ns + $window
-            AND w.ended_ns <= s.start_ns + s.duration_ns)
-    )
