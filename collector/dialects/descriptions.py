@@ -97,7 +97,7 @@ class Descriptions:
             "kind": kind,
             "dialect": dialect.name,
             "mapping": _mapping(raw, dialect),
-            "name": raw.name,
+            "name": next((word for p, word in dialect.values.get("name", ()) if p.fullmatch(raw.name)), raw.name),
             "span_kind": _SPAN_KINDS[raw.span_kind if 0 <= raw.span_kind < 6 else 0],
             "status": status,
         }

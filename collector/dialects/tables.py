@@ -284,7 +284,7 @@ def _patterns(lineage: list[File]) -> dict[str, tuple[tuple[re.Pattern[str], str
     values: dict[str, list[tuple[re.Pattern[str], str]]] = {}
     for file in lineage:
         for name, entries in file.table("values").items():
-            if name not in FIELD_TYPES or not isinstance(entries, dict):
+            if name not in (*FIELD_TYPES, "name") or not isinstance(entries, dict):
                 file.fail(f"values.{name}", entries, "give a field and a table from value to canonical word")
             values.setdefault(name, []).extend((glob(p), str(v)) for p, v in entries.items())
     return {name: tuple(entries) for name, entries in values.items()}

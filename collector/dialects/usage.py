@@ -34,7 +34,8 @@ def canonical(read: Numbers, input_basis: Codes8, output_basis: Codes8, guess: C
     input_basis, output_basis: index into BASES per span, whether the reported total holds its cached (reasoning)
     part. guess: the basis to assume where input_basis is UNKNOWN and no reported total tells it.
 
-    A span whose input and output are both 0 has reported nothing: no model call has an empty input. Values below 0
+    A span whose input and output are both 0 has reported nothing, and an input of 0 beside an output is unknown: no
+    model call has an empty input. Values below 0
     or above MAX_TOKENS are left as they are and flagged USAGE_ABSURD; a basis that had to be assumed is flagged
     USAGE_ASSUMED.
     """
@@ -55,6 +56,7 @@ def canonical(read: Numbers, input_basis: Codes8, output_basis: Codes8, guess: C
     output, has_output = np.where(spoken, visible, output), has_output | spoken
     counted = (input_ != 0) | (output != 0) | (parts != 0)
     has_input, has_output, has_read, wrote = (h & counted for h in (has_input, has_output, has_read, wrote))
+    has_input &= (input_ != 0) | (parts != 0)
 
     splits = parts > 0
     unsure = splits & (input_basis == UNKNOWN)

@@ -79,8 +79,8 @@ def _summary(runs: list[Row], calls: list[Row]) -> Row:
 
 
 def _plain(tool: str) -> str:
-    """A tool's name without the plug-in or server that frameworks put before it."""
-    return _BEFORE.sub("", tool)
+    """A tool's name without the plug-in or server that frameworks put before it, and as models are told it."""
+    return _BEFORE.sub("", tool.lower().replace(" ", "_"))
 
 
 _BEFORE = re.compile(r"^(?:mcp_{1,2})?(?:weather|researcher)[-_]{1,2}(?=get_|lookup_|flaky_|researcher)")

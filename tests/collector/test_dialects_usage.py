@@ -92,6 +92,11 @@ def test_no_usage_is_unknown_and_not_zero(reported: dict[str, int]) -> None:
     assert one(reported) == {"flags": 0}
 
 
+def test_an_input_of_nothing_is_unknown() -> None:
+    """A stream whose input was lost says 0 (LangChain with Anthropic): that is no total to hold against another."""
+    assert one({"input_tokens": 0, "output_tokens": 5}) == {"output_tokens": 5, "flags": 0}
+
+
 @given(st.dictionaries(st.sampled_from(READ), st.integers(0, 10**6)), st.sampled_from(range(len(BASES))), st.booleans())
 def test_totals_always_hold_their_parts(reported: dict[str, int], basis: int, anthropic: bool) -> None:
     """Whatever was reported on whatever basis, cached tokens never exceed the input, nor reasoning the output."""

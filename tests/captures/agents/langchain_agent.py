@@ -1,5 +1,7 @@
 """LangChain's agents on LangGraph: a lead may ask a researcher, who is an agent behind a tool."""
 
+import os
+
 from rig import MODEL, PROMPT, SCENARIO, STREAM, SYSTEM, TOOLS, logged, run, telemetry
 
 telemetry()
@@ -10,7 +12,13 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-model = ChatOpenAI(model=MODEL, max_retries=2, stream_usage=True, streaming=STREAM)
+if os.environ.get("CAPTURE_API") == "messages":
+    from langchain_anthropic import ChatAnthropic
+
+if os.environ.get("CAPTURE_API") == "messages":
+    model = ChatAnthropic(model="claude-sonnet-4-5", max_retries=2, streaming=STREAM)
+else:
+    model = ChatOpenAI(model=MODEL, max_retries=2, stream_usage=True, streaming=STREAM)
 
 
 @wrap_tool_call
