@@ -11,8 +11,8 @@ from collector.semconv import QUARANTINE, TOKENS, Flag
 
 # Dialects that trace their own machinery: a trace of nothing else is no run.
 CODING_AGENTS = ("claude-code", "codex", "gemini-cli")
-# Dialects with spans about agents, messages between them and their protocols that are no runs either.
-MACHINERY = (*CODING_AGENTS, "autogen", "mcp")
+# Dialects with spans about agents, messages, and protocols between them that are no runs either.
+MACHINERY = (*CODING_AGENTS, "autogen", "mcp", "genai-messages")
 # What is said of an agent before it runs.
 _PREPARATION = r"^create_agent\b"
 # How OpenLLMetry names MCP's handshakes and streams.

@@ -161,7 +161,7 @@ _EXPLAINED = {
     "zero_span_id": "span_id is all zero",
     "too_old": "start time lies before what retention already deleted",
     "first_kept": "a span with this id and other content is stored already; the first one stays",
-    "log_not_understood": "of log records only the events of coding agents are used (Claude Code, Codex CLI)",
+    "log_not_understood": "of log records the events of coding agents and messages of model calls (gen_ai.*) are used",
     "log_without_session": "an event that names no session cannot be placed",
     "metric_not_understood": "of metrics only the token and cost counters of coding agents are used, to compare",
 }

@@ -1,10 +1,11 @@
-"""Log events of coding agents as spans, so that they go the same way as all spans: what happened is one model."""
+"""Log events as spans, so that they go the same way as all spans: those of coding agents, and messages of calls."""
 
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from collector.dialects import message_events
 from collector.dialects.emitters import Emitter, Event, of_scope
 from collector.dialects.resources import scope_of
 from collector.otlp import anyvalue
@@ -41,16 +42,21 @@ def spans_of_logs(body: bytes) -> Converted:
     for resource in MESSAGES["LogsRequest"].FromString(body).resource_logs:
         for scope in resource.scope_logs:
             emitter = of_scope(scope_of(scope.scope)[0])
-            if emitter is None:
-                others[UNKNOWN] += len(scope.log_records)
-                continue
             spans = MESSAGES["ScopeSpans"](scope=scope.scope)
             for record in scope.log_records:
-                if (why_not := _add(spans, emitter, record)) is not None:
+                why_not = _add(spans, emitter, record) if emitter else _add_messages(spans, record)
+                if why_not is not None:
                     others[why_not] += 1
             if spans.spans:
                 request.resource_spans.add(resource=resource.resource, scope_spans=[spans])
     return Converted(request.SerializeToString(), others)
+
+
+def _add_messages(spans: Any, record: Any) -> tuple[str, str] | None:
+    """The same of a record that is no coding agent's."""
+    if not message_events.name_of(record).startswith(message_events.PREFIX):
+        return UNKNOWN
+    return None if message_events.add_messages(spans, record) else REDUNDANT
 
 
 def _add(spans: Any, emitter: Emitter, record: Any) -> tuple[str, str] | None:

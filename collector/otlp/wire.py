@@ -62,10 +62,12 @@ _MESSAGES: dict[str, tuple[tuple[str, int, int | str, bool], ...]] = {
     "TracesRequest": (("resource_spans", 1, "ResourceSpans", _REPEATED),),
     "LogRecord": (
         ("time_unix_nano", 1, _F.TYPE_FIXED64, False),
+        ("body", 5, "AnyValue", False),
         ("attributes", 6, "KeyValue", _REPEATED),
         ("trace_id", 9, _BYTES, False),
         ("span_id", 10, _BYTES, False),
         ("observed_time_unix_nano", 11, _F.TYPE_FIXED64, False),
+        ("event_name", 12, _BYTES, False),
     ),
     "ScopeLogs": (("scope", 1, _BYTES, False), ("log_records", 2, "LogRecord", _REPEATED)),
     "ResourceLogs": (("resource", 1, _BYTES, False), ("scope_logs", 2, "ScopeLogs", _REPEATED)),

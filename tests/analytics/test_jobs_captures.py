@@ -12,7 +12,7 @@ from collector.identity import Credential
 from collector.ingest import Ingest
 from collector.otlp.columns import decode
 from collector.store import Store
-from tests.collector.captures import CODING_AGENTS, Scenario, scenarios
+from tests.collector.captures import CODING_AGENTS, Scenario, content, scenarios
 
 pytestmark = pytest.mark.slow
 
@@ -20,9 +20,8 @@ NOW_NS = 1_795_300_000 * 10**9
 OPEN = Credential("open", None, frozenset({"ingest"}))
 SCENARIOS = [s for s in scenarios() if s.folder.name not in CODING_AGENTS]
 RESPONSES_API = "openai_v2-responses_api"  # that instrumentation does not see this API
-NO_TOOLS_ON_SPANS = "openai_v2"  # it puts messages into logs
 BLOCKED = "google_adk-policy_block"  # sent as a failed tool call
-UNSEEN_LOOPS = ("google_adk-loop8", "litellm_otel-loop8", "openai_v2-loop8")  # no arguments, a trace a call, no tools
+UNSEEN_LOOPS = ("google_adk-loop8", "litellm_otel-loop8")  # no arguments, a trace a call
 
 TRACE_A_CALL = ("litellm_otel", "no_root")  # nothing on the wire joins the calls of one execution
 
@@ -45,6 +44,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[di
                     dict.fromkeys(zip(spans.trace_hi.tolist(), spans.trace_lo.tolist(), strict=True), str(scenario))
                 )
                 await ingest.accept("traces", body, OPEN)
+            for file in scenario.files("logs"):
+                await ingest.accept("logs", content(file), OPEN)
         await ingest.stop()
 
     asyncio.run(send())
@@ -66,7 +67,7 @@ def test_runs_agree_with_the_truth(scenario: Scenario, runs: dict[str, list[dict
         assert sum(run["llm_calls"] - run["llm_errors"] for run in mine) == truth["llm_calls_ok"]
         assert told["input_tokens"] == truth["totals"]["input_including_cache"]
         assert told["output_tokens"] == truth["totals"]["output"]
-    if scenario.folder.name != NO_TOOLS_ON_SPANS and name != BLOCKED:
+    if name not in (BLOCKED, RESPONSES_API):
         assert told["tool_calls"] == truth["tool_execution_count"]
     assert bool(told["findings"]) == (truth["loops"] and name not in UNSEEN_LOOPS)
     assert {run["status"] for run in mine} <= {"ok", "error"}
