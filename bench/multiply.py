@@ -183,9 +183,14 @@ def _copy(c: Cursor, table: str, columns: dict[str, str]) -> None:
 
 
 def summarise(store: Store, now_ns: int, slos: tuple[Slo, ...] = ()) -> None:
-    """Let the jobs that keep sums see all rows as new, and the runs job none of them."""
+    """Let the jobs that keep sums see all rows as new, and the runs job none of them. The counters of /metrics, which
+    only ever count what is new, begin with what comes next."""
     with store.transaction() as c:
         c.execute("UPDATE watermarks SET batch = (SELECT max(batch) FROM span_log)")
+        c.execute("UPDATE metric_marks SET batch = (SELECT max(batch) FROM span_log), "
+                  "arrived_ns = (SELECT max(arrived_ns) FROM runs)")  # fmt: skip
+        c.execute("DELETE FROM counted_runs")
+        c.execute("INSERT INTO counted_runs SELECT trace_hi, trace_lo, run_span FROM runs")
         c.execute("INSERT INTO touched_minutes SELECT start_ns // 60000000000 FROM calls "
                   "UNION SELECT started_ns // 60000000000 FROM runs")  # fmt: skip
         c.execute("DELETE FROM touched_cost_minutes")

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 PAGES = ("/", "/runs", "/cost", "/prices", "/findings", "/slos", "/alerts", "/quality", "/settings")
 TIMES = 20
+REST_MS = 2000
 PAINTED = """() => new Promise(resolve => new PerformanceObserver(
     list => resolve(list.getEntries().at(-1).startTime)).observe({type: 'largest-contentful-paint', buffered: true}))"""
 
@@ -39,6 +40,7 @@ def look(browser: Browser, base: str, path: str, width: int, theme: str, picture
     try:
         page = context.new_page()
         page.goto(base + path)
+        page.wait_for_timeout(REST_MS)  # else the next page waits for the charts of this one
         page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
         page.on("request", lambda r: None if r.url.startswith((base, "data:")) else wrong.append(r.url))
         page.goto(base + path)

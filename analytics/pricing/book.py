@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +114,7 @@ class PriceBook:
                 return entry.usd
         return {}
 
+    @cached_property
     def rows(self) -> pl.DataFrame:
         """Every price, the later beating the earlier: `kind` (model, tool), `provider` (of a tool: its server) and
         `model` (of a tool: its name; an id of the list, a glob of an entry), `unit`, `usd` (exact decimal text) for

@@ -63,7 +63,7 @@ def list_prices(
     cursor: str | None = None,
 ) -> Prices:
     """A page of the book. `provider` and `source` are exact, `model` is a part of its name. Raises BadQuestion."""
-    rows = _matching(book.rows(), provider, model, source)
+    rows = _matching(book.rows, provider, model, source)
     page, next_cursor = _page(rows, limit, cursor)
     return {"version": book.version, "items": page.to_dicts(), "next_cursor": next_cursor, "as_of": moment(now_ns)}
 
@@ -78,7 +78,7 @@ def list_lines(
     cursor: str | None = None,
 ) -> BookLines:
     """A page of the book as people read it, asked for like `list_prices`. Raises BadQuestion."""
-    rows = book.rows()
+    rows = book.rows
     lines = _matching(rows, provider, model, source).group_by(_LINE, maintain_order=True).agg("unit", "usd")
     lines = lines.sort(pl.col("source") != OWN, maintain_order=True)
     page, next_cursor = _page(lines, limit, cursor)

@@ -358,6 +358,6 @@ def test_seeding_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_price_of_the_list_can_be_multiplied_exactly() -> None:
     """No listed price exceeds the bound of 64-bit money or has more than 18 decimals."""
-    usd = [Decimal(text) for text in BOOK.rows()["usd"]]
+    usd = [Decimal(text) for text in BOOK.rows["usd"]]
     assert max(usd) <= MAX_USD
     assert all(price.scaleb(18) == int(price.scaleb(18)) for price in usd)

@@ -168,7 +168,7 @@ def test_a_frozen_book_knows_its_file_only(tmp_path: Path) -> None:
 
 def test_rows_list_every_price_with_its_validity() -> None:
     """The page's table: list rows first, entries last, exact texts, last days from the next start, tiers in words."""
-    rows = PriceBook.seeded([entry("x", 1.5, tenant="acme"), ToolEntry(tool="t", usd={"call": Decimal("0.01")})]).rows()
+    rows = PriceBook.seeded([entry("x", 1.5, tenant="acme"), ToolEntry(tool="t", usd={"call": Decimal("0.01")})]).rows
     assert rows.tail(3).select("kind", "model", "unit", "usd", "per", "tenant").rows() == [
         ("model", "x", "input", "1.5", 1_000_000, "acme"),
         ("model", "x", "output", "1.5", 1_000_000, "acme"),
