@@ -25,7 +25,9 @@ WORK = Path(os.environ.get("CAPTURES_DIR", Path(tempfile.gettempdir()) / "captur
 LONGEST_S = 120
 LOOP = 4  # identical calls in a row that did not fail
 MACHINE = Path("/etc/machine-id")
-HOME = (b"/root/", b"/home/")  # a path that tells of the machine; both are of one length, so bodies stay valid
+_HOME = f"{Path.home()}/".encode()
+HOME = (_HOME, b"/home/".ljust(len(_HOME), b"-")[: len(_HOME)])
+"""A path that tells of the machine, and what stands for it: of one length, so that bodies stay valid."""
 
 
 def environment(spec: dict[str, Any], folder: Path) -> list[str]:
