@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from analytics.jobs import Runner
 from analytics.pricing.book import PriceBook
 from collector.identity import Credential
 from collector.ingest import Ingest
+from collector.otlp.answers import Signal
 from collector.otlp.columns import decode
 from collector.store import Store
 from tests.collector.captures import CODING_AGENTS, Scenario, content, scenarios
@@ -82,3 +84,30 @@ def test_an_execution_is_one_run(scenario: Scenario, runs: dict[str, list[dict[s
 
     assert len(mine) == (calls if any(part in str(scenario) for part in TRACE_A_CALL) else 1)
     assert any(run["status"] == "error" for run in mine) == scenario.truth["run_failed"]
+
+
+@pytest.mark.parametrize("order", [("logs", "traces"), ("traces", "logs"), ("logs", "traces", "logs")], ids=" ".join)
+@pytest.mark.usefixtures("shared")
+def test_messages_in_logs_count_whenever_they_come(order: tuple[Signal, ...], tmp_path: Path) -> None:
+    """Logs with a call's messages are no run; before, after, or again: the run's tool calls are those that ran."""
+    (scenario,) = (s for s in SCENARIOS if str(s) == "openai_v2-loop8")
+    store = Store(tmp_path / "spanledger.duckdb")
+    store.migrate("collector")
+    store.migrate("analytics")
+    runner, seen = Runner(store, PriceBook.seeded(), lambda: NOW_NS), []
+
+    async def send() -> None:
+        ingest = Ingest(store, b"k" * 32, clock_ns=lambda: NOW_NS)
+        ingest.start()
+        for signal in order:
+            for file in scenario.files(signal):
+                await ingest.accept(signal, content(file), OPEN)
+            runner.run_pass(NOW_NS)
+            with store.cursor() as c:
+                seen.append(c.execute("SELECT tool_calls, findings FROM runs").fetchall())
+        await ingest.stop()
+
+    asyncio.run(send())
+    store.close()
+    assert seen[0] == ([] if order[0] == "logs" else [(0, 0)])
+    assert seen[-1] == [(scenario.truth["tool_execution_count"], 1)]
