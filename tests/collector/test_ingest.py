@@ -268,7 +268,7 @@ def test_unused_signals_are_counted_not_swallowed(store: Store) -> None:
 
     receipt = run(store, job)
     assert receipt.rejected == 3
-    assert "only the events of coding agents" in receipt.message
+    assert "of log records the events of coding agents and messages" in receipt.message
     assert rows(store, "SELECT signal, reason, items FROM ingest_events") == [("logs", "log_not_understood", 3)]
 
 
