@@ -23,6 +23,9 @@ OPEN = Credential("open", None, frozenset({"ingest"}))
 SCENARIOS = [s for s in scenarios() if s.folder.name not in CODING_AGENTS]
 RESPONSES_API = "openai_v2-responses_api"  # that instrumentation does not see this API
 BLOCKED = "google_adk-policy_block"  # sent as a failed tool call
+ANSWERED_ELSEWHERE = (
+    "litellm_otel-tool_error"  # what a tool answered lies in the next call's trace, which nothing joins
+)
 UNSEEN_LOOPS = ("google_adk-loop8", "litellm_otel-loop8")  # no arguments, a trace a call
 
 TRACE_A_CALL = ("litellm_otel", "no_root")  # nothing on the wire joins the calls of one execution
@@ -62,17 +65,31 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[di
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_runs_agree_with_the_truth(scenario: Scenario, runs: dict[str, list[dict[str, Any]]]) -> None:
-    """Model calls that succeeded, their tokens, tool calls and loops, each once and none invented."""
+    """Model calls that succeeded, their tokens, tool calls and which of them failed, policy checks and loops, each once
+    and none invented."""
     truth, mine, name = scenario.truth, runs[str(scenario)], str(scenario)
-    told = {c: sum(run[c] for run in mine) for c in ("input_tokens", "output_tokens", "tool_calls", "findings")}
+    counted = ("input_tokens", "output_tokens", "tool_calls", "tool_errors", "policy_checks", "findings")
+    told = {c: sum(run[c] for run in mine) for c in counted}
     if name != RESPONSES_API:
         assert sum(run["llm_calls"] - run["llm_errors"] for run in mine) == truth["llm_calls_ok"]
         assert told["input_tokens"] == truth["totals"]["input_including_cache"]
         assert told["output_tokens"] == truth["totals"]["output"]
     if name not in (BLOCKED, RESPONSES_API):
         assert told["tool_calls"] == truth["tool_execution_count"]
+        assert told["policy_checks"] == len(truth["guardrail_or_policy_checks"])
+        assert told["tool_errors"] == (0 if name == ANSWERED_ELSEWHERE else truth["tool_errors"])
     assert bool(told["findings"]) == (truth["loops"] and name not in UNSEEN_LOOPS)
     assert {run["status"] for run in mine} <= {"ok", "error"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [(BLOCKED, ("deny", "denied", "before_tool", "block")), ("google_adk-loop8", ("refund policy",))]
+)
+@pytest.mark.usefixtures("shared")
+def test_what_runs_lack_is_in_no_byte(name: str, words: tuple[str, ...]) -> None:
+    """That a callback refused a tool, and what a tool was asked, is told by no signal of the capture."""
+    (scenario,) = (s for s in SCENARIOS if str(s) == name)
+    assert [word for word in words if word.encode() in scenario.every_byte()] == []
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
