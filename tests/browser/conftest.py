@@ -115,3 +115,12 @@ def picture(page: Page, name: str) -> Path:
     path = PICTURES / f"{name}.png"
     page.screenshot(path=path, full_page=True)
     return path
+
+
+def in_shape(visitor: Visitor, path: str, name: str) -> None:
+    """Hold that a page draws without a complaint and without a sideways scroll, and keep what it looks like."""
+    page = visitor.open(path)
+    picture(page, name)
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, f"{name} is {wide} px too wide"
+    assert visitor.complaints == [], name

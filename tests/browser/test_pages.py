@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import BEST_OF, Site, picture, visit
+from tests.browser.conftest import BEST_OF, Site, in_shape, visit
 from tests.stores import a_run_id
 
 pytestmark = pytest.mark.slow
@@ -32,11 +32,7 @@ def test_pages(browser: Browser, sites: dict[str, Site], width: int, theme: str,
     if data == "demo":
         named |= {name: path_of(site, path) for name, path in DETAILS.items()}
     for name, path in named.items():
-        page = visitor.open(path)
-        picture(page, f"{name}-{data}-{width}-{theme}")
-        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide <= 0, f"{name} is {wide} px wider than {width}"
-        assert visitor.complaints == [], name
+        in_shape(visitor, path, f"{name}-{data}-{width}-{theme}")
     visitor.page.context.close()
 
 
